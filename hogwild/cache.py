@@ -1,0 +1,178 @@
+"""The shared KV cache: keys and values of every block, each token stored once.
+
+In: keys rotated to block-local positions, and values, as the model makes them. Out: per block and layer, contiguous
+tensors to attend to. Blocks grow in chunks; only compaction ever rewrites a key. `check()` proves that the books are
+right. Above: `runner.py`. Beside: `views.py`, whose `Block` holds the length, while this file holds the tensors.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hogwild.errors import IntegrityError, ViewError
+from hogwild.families import ModelFacts
+from hogwild.views import Block
+from hogwild_kernels import turn
+
+GROWTH_CHUNK = 64
+"""A block that is full grows by this many tokens, or by a thirty-second of its length if that is more."""
+
+
+@dataclass(slots=True)
+class _Store:
+    """keys `[layers, kv_heads, capacity, head_dim]`, values alike."""
+
+    block: Block
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[2]
+
+
+class SharedCache:
+    """Holds the tensors of all blocks of one engine."""
+
+    def __init__(self, facts: ModelFacts, dtype: torch.dtype, device: torch.device) -> None:
+        self.facts, self.dtype, self.device = facts, dtype, device
+        self._stores: dict[int, _Store] = {}
+        self._ids = itertools.count()
+
+    def open_block(self) -> Block:
+        """A new empty block. It takes no memory until something is appended."""
+        block = Block(next(self._ids))
+        empty = self._tensor(0)
+        self._stores[block.id] = _Store(block, empty, empty)
+        return block
+
+    def reserve(self, block: Block, num_tokens: int) -> None:
+        """Make room for `num_tokens` more. Raises ViewError for a frozen or foreign block."""
+        store = self._store(block)
+        if block.frozen:
+            raise ViewError(f"{block} is frozen; open a new block to append to.")
+        need = block.length + num_tokens
+        if need > store.capacity:
+            # A first fill is as large as it is; what grows after that grows in chunks.
+            room = max(GROWTH_CHUNK, need // 32) if block.length else 0
+            self._resize(store, need + room)
+
+    def write(self, block: Block, layer: int, at: int, keys: Tensor, values: Tensor) -> None:
+        """Store `keys, values [kv_heads, n, head_dim]` of one layer at block-local positions at..at+n-1."""
+        store = self._stores[block.id]
+        store.keys[layer, :, at : at + keys.shape[1]] = keys
+        store.values[layer, :, at : at + keys.shape[1]] = values
+
+    def read(self, block: Block, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values `[kv_heads, length, head_dim]` of one layer, without a copy."""
+        store = self._stores[block.id]
+        return store.keys[layer, :, : block.length], store.values[layer, :, : block.length]
+
+    def freeze(self, block: Block) -> None:
+        """Nothing is appended any more; spare room is given back. Idempotent."""
+        store = self._store(block)
+        if not block.frozen:
+            block.frozen = True
+            if store.capacity > block.length:
+                self._resize(store, block.length)
+
+    def release(self, blocks: Iterable[Block]) -> None:
+        """Forget blocks and give their memory back. The caller must no longer have them in a view."""
+        for block in blocks:
+            self._store(block)
+            del self._stores[block.id]
+
+    def compact(self, blocks: Sequence[Block]) -> Block:
+        """One frozen block in place of frozen neighbours that stand in this order in every view that has them.
+
+        The keys of all but the first are turned once, by the length before them; the old blocks are released.
+        """
+        if len(blocks) < 2 or not all(block.frozen for block in blocks):
+            raise ViewError("Only two or more frozen blocks can be compacted; freeze them first.")
+        if len({block.id for block in blocks}) != len(blocks):
+            raise ViewError("A block is named twice; every block may be compacted once.")
+        stores = [self._store(block) for block in blocks]
+        merged = self.open_block()
+        store = self._stores[merged.id]
+        self._resize(store, sum(block.length for block in blocks))
+        for old in stores:
+            at, n = merged.length, old.block.length
+            store.keys[:, :, at : at + n] = self._turned(old.keys[:, :, :n], at)
+            store.values[:, :, at : at + n] = old.values[:, :, :n]
+            merged.length += n
+        merged.frozen = True
+        self.release(blocks)
+        return merged
+
+    def require(self, block: Block) -> None:
+        """Raise ViewError unless the block is one of this cache's."""
+        self._store(block)
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(store.block.length for store in self._stores.values())
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes held, spare room included."""
+        return sum(s.keys.nbytes + s.values.nbytes for s in self._stores.values())
+
+    @property
+    def bytes_per_token(self) -> int:
+        facts = self.facts
+        return 2 * facts.num_layers * facts.num_kv_heads * facts.head_dim * self.dtype.itemsize
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(store.block for store in self._stores.values())
+
+    def check(self) -> None:
+        """Raise IntegrityError unless every token is held once, in its own memory, and is finite."""
+        memory: set[int] = set()
+        for store in self._stores.values():
+            block = store.block
+            if block.length > store.capacity:
+                raise IntegrityError(f"{block} claims more tokens than its {store.capacity} places.")
+            if block.frozen and store.capacity != block.length:
+                raise IntegrityError(f"{block} is frozen but holds {store.capacity} places.")
+            for tensor in (store.keys, store.values):
+                if not tensor.numel():
+                    continue
+                if tensor.data_ptr() in memory:
+                    raise IntegrityError(f"{block} shares its memory with another block.")
+                memory.add(tensor.data_ptr())
+                if not bool(torch.isfinite(tensor[:, :, : block.length]).all()):
+                    raise IntegrityError(f"{block} holds keys or values that are not finite.")
+
+    def _turned(self, keys: Tensor, positions: int) -> Tensor:
+        """Keys of all layers turned by `positions`, rounded once; layers without rotation stay as they are."""
+        if not positions:
+            return keys
+        rotary = self.facts.rotary
+        cos, sin = rotary.table(torch.tensor(positions, device=keys.device), torch.float32)
+        turned = turn(keys.float(), cos, sin, interleaved=rotary.interleaved).to(keys.dtype)
+        for layer in self.facts.no_rope:
+            turned[layer] = keys[layer]
+        return turned
+
+    def _store(self, block: Block) -> _Store:
+        store = self._stores.get(block.id)
+        if store is None or store.block is not block:
+            raise ViewError(f"{block} does not belong to this engine, or has been released or compacted.")
+        return store
+
+    def _tensor(self, capacity: int) -> Tensor:
+        facts = self.facts
+        shape = (facts.num_layers, facts.num_kv_heads, capacity, facts.head_dim)
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def _resize(self, store: _Store, capacity: int) -> None:
+        keys, values, n = self._tensor(capacity), self._tensor(capacity), store.block.length
+        keys[:, :, :n] = store.keys[:, :, :n]
+        values[:, :, :n] = store.values[:, :, :n]
+        store.keys, store.values = keys, values

@@ -1,0 +1,350 @@
+"""One run of several workers, in words: prompts, headers, what ends a step, checks, the closing, budgets.
+
+In: a task, workers, a layout. Out: `Happening`s, step by step, and at the end an answer. It drives the pure `Workspace`
+with the engine's logits and knows no tools: whoever listens holds a worker that has written a call, and injects the
+result. Several collaborations may share one engine (`advance`). Above: `workbench.session`. Below: `engine.py`,
+`workspace.py`, `prompting.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from hogwild.engine import Engine
+from hogwild.errors import ContextOverflow, HogwildError
+from hogwild.layouts import Layout, layout_named
+from hogwild.prompting import SHARED_WORKSPACE, Prompting, parts
+from hogwild.runner import Step
+from hogwild.sampling import Sampler, Sampling
+from hogwild.views import Block, Feed, num_tokens
+from hogwild.workspace import ENDED, State, Workspace
+
+COMPACT_ABOVE = 8
+"""Frozen steps are merged into one block whenever more than this many small ones have come together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that a watcher may want to know.
+
+    kind: opened, frozen, decoded, injected, state. `text` of a decoded token is what it adds to the worker's text (it may
+    be empty while a character is incomplete).
+    """
+
+    kind: str
+    worker: str = ""
+    block: int = -1
+    text: str = ""
+    ids: tuple[int, ...] = ()
+    role: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a collaboration is given. items: how many items the task lists, 0 if it is no list. tools: a line each, and
+    their schemas. budget: tokens per worker; run_budget: tokens of all workers together; None for no limit."""
+
+    task: str
+    workers: tuple[str, ...]
+    items: int = 0
+    tools: tuple[str, ...] = ()
+    schemas: tuple[dict[str, Any], ...] = ()
+    budget: int | None = None
+    run_budget: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+class _Text:
+    """Token ids to text, one at a time, holding back characters that are not complete."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer, self.ids, self.shown = tokenizer, [], ""
+
+    def add(self, token: int) -> str:
+        self.ids.append(token)
+        text = self.tokenizer.decode(self.ids, skip_special_tokens=False)
+        if text.endswith("\ufffd") and len(self.ids) < 12:
+            return ""
+        new = text[len(self.shown) :]
+        # A short tail is enough context for tokenizers that join spaces; the rest never changes.
+        self.ids = self.ids[-2:]
+        self.shown = self.tokenizer.decode(self.ids, skip_special_tokens=False)
+        return str(new)
+
+
+class Collaboration:
+    """A run: open it, `advance` it until `ended`, read `answer`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        brief: Brief,
+        *,
+        layout: str | Layout = "contiguous",
+        prompting: Prompting | None = None,
+        listener: Callable[[Happening], None] = lambda _: None,
+    ) -> None:
+        if engine.tokenizer is None:
+            raise HogwildError(f"The model in {engine.directory} has no tokenizer; use Engine.decode with token ids.")
+        if not brief.workers:
+            raise HogwildError("A run needs at least one worker.")
+        self.engine, self.brief, self.tell = engine, brief, listener
+        self.words = prompting or Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
+        self.layout = layout_named(layout)
+        self.space = Workspace(
+            self.layout, engine.open_block, step_ends=self._ends_step, head=self._step_head, on_block=self._opened,
+            on_freeze=self._frozen,
+        )  # fmt: skip
+        self.closing = False
+        self.closed_with: dict[str, list[str]] = {}
+        self._samplers: dict[str, Sampler] = {}
+        self._texts: dict[str, _Text] = {}
+        self._step_text: dict[str, str] = {}
+        self._since_check: dict[str, int] = {}
+        self._written: dict[str, list[int]] = {}
+
+    def open(self) -> None:
+        """Feed the prompt and let every worker begin. Raises ContextOverflow if the task is too long."""
+        prompt = self._encode(self.prompt_text(), special=True)
+        room = self.engine.facts.max_positions - 64 * len(self.brief.workers)
+        if len(prompt) > room:
+            raise ContextOverflow(
+                f"The task with its tools is {len(prompt):,} tokens long and the model holds "
+                f"{self.engine.facts.max_positions:,}, workers' text included; shorten the task or offer fewer tools."
+            )
+        block = self.engine.prefill(prompt)
+        self.space.prompt = (block,)
+        self.tell(Happening("opened", block=block.id, role="prompt", ids=tuple(prompt), text=self.prompt_text()))
+        self.tell(Happening("frozen", block=block.id, length=block.length))
+        if self.words.separator:
+            ids = self._encode(self.words.separator)
+            separator = self.space.separator = self.engine.prefill(ids)
+            self.tell(
+                Happening("opened", block=separator.id, role="separator", ids=tuple(ids), text=self.words.separator)
+            )
+        for name in self.brief.workers:
+            self.add_worker(name)
+
+    def prompt_text(self) -> str:
+        """Rules, tools and task, through the model's own chat template where it has one."""
+        system = self.words.system(self.brief.workers, self.brief.tools)
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": self.brief.task}]
+        tokenizer = self.engine.tokenizer
+        if not getattr(tokenizer, "chat_template", None):
+            tools = "\n\nTools:\n" + "\n".join(self.brief.tools) if self.brief.tools else ""
+            return f"{system}{tools if self.words.tools_in_template else ''}\n\nTask:\n{self.brief.task}\n\n"
+        schemas = list(self.brief.schemas) if self.words.tools_in_template and self.brief.schemas else None
+        try:
+            text = tokenizer.apply_chat_template(messages, tools=schemas, add_generation_prompt=True, tokenize=False)
+        except Exception:  # templates without a system role refuse one in their own ways
+            messages = [{"role": "user", "content": f"{system}\n\n{self.brief.task}"}]
+            text = tokenizer.apply_chat_template(messages, tools=schemas, add_generation_prompt=True, tokenize=False)
+        return str(text)
+
+    def add_worker(self, name: str, sampling: Sampling | None = None) -> None:
+        """A worker begins, at the start or in mid-run."""
+        everyone = list(dict.fromkeys([*self.brief.workers, name]))
+        header = self.words.begin(name, everyone)
+        ids = self._encode(header)
+        how = sampling or self.brief.sampling
+        self._samplers[name] = Sampler(replace(how, seed=how.seed * 1009 + len(self._samplers)))
+        self._texts[name] = _Text(self.engine.tokenizer)
+        self._step_text[name], self._since_check[name], self._written[name] = "", 0, []
+        self.space.add_worker(name, ids, self.brief.budget)
+        self._injected(name, header, ids, "header")
+
+    # One step.
+
+    def feeds(self) -> list[Feed]:
+        """Tokens that are due. Workers whose view has become too long for the model are ended first."""
+        limit = self.engine.facts.max_positions
+        for worker in self.space.workers.values():
+            if worker.pending and worker.state not in ENDED:
+                due = sum(len(other.pending) for other in self.space.workers.values())
+                if num_tokens(self.space.view(worker.name)) + due > limit:
+                    self._end(worker.name, State.OUT_OF_BUDGET)
+        return self.space.feeds()
+
+    def took(self, feeds: Sequence[Feed], logits: Sequence[Tensor]) -> list[Happening]:
+        """The step has run: sample for everyone who may, and say what was decoded."""
+        rows = {feed.tag: row for feed, row in zip(feeds, logits, strict=True)}
+        return [self._sample(name, rows[name]) for name in self.space.fed(feeds)]
+
+    def settle(self) -> None:
+        """After the listeners have reacted: close the run when everybody has ended."""
+        if self.space.ended() and not self.closing:
+            self.closing = True
+            self._close()
+        self._compact()
+
+    @property
+    def ended(self) -> bool:
+        return self.closing and self.space.ended()
+
+    @property
+    def answer(self) -> str:
+        """What was written after the closing prompt, in worker order."""
+        return "\n".join(text for pieces in self.closed_with.values() if (text := "".join(pieces).strip()))
+
+    @property
+    def sampled(self) -> int:
+        return sum(worker.sampled for worker in self.space.workers.values())
+
+    def hold(self, worker: str) -> None:
+        """The worker waits for something outside (a tool)."""
+        self.space.hold(worker)
+        self._state(worker)
+
+    def respond(self, worker: str, content: str) -> tuple[str, tuple[int, ...]]:
+        """Hand a tool's result to the worker that called; everybody sees it. Returns the text and its tokens."""
+        text = self.words.responded(content)
+        ids = self._encode(text)
+        self.space.inject(worker, ids)
+        self._state(worker)
+        return text, tuple(ids)
+
+    def say(self, worker: str, text: str) -> None:
+        """A person's words, put where the worker writes."""
+        self.inject(worker, self.words.said(worker, text), "person")
+
+    def inject(self, worker: str, text: str, source: str) -> None:
+        ids = self._encode(text)
+        self.space.inject(worker, ids)
+        self._injected(worker, text, ids, source)
+        self._state(worker)
+
+    def pause(self) -> None:
+        for name in self.space.workers:
+            self.space.pause(name)
+            self._state(name)
+
+    def resume(self) -> None:
+        for name in self.space.workers:
+            self.space.resume(name)
+            self._state(name)
+
+    def stop(self) -> None:
+        """Everybody stops where they are; no closing."""
+        self.closing = True
+        for worker in list(self.space.workers.values()):
+            if worker.state not in ENDED:
+                self._end(worker.name, State.STOPPED)
+
+    def release(self) -> None:
+        """Give all blocks back; the collaboration cannot go on after it."""
+        held = {block.id for block in self.engine.cache.blocks}
+        self.engine.release(*[block for block in self.space.blocks() if block.id in held])
+
+    # How it works inside.
+
+    def _sample(self, name: str, row: Tensor) -> Happening:
+        token = self._samplers[name](row, self._written[name])
+        worker = self.space.workers[name]
+        if token in self.engine.end_ids:
+            self._end(name, State.FINISHED)
+            return Happening("ended", name)
+        text = self._texts[name].add(token)
+        self._written[name].append(token)
+        self._step_text[name] += text
+        if self.closing:
+            self.closed_with.setdefault(name, []).append(text)
+        block = worker.own.id
+        before = worker.steps
+        self.space.accept(name, token)
+        self._since_check[name] += 1
+        if worker.steps > before:
+            self._step_text[name] = ""
+            self._check(name)
+        if worker.state is State.OUT_OF_BUDGET or self._run_is_spent():
+            self._end(name, State.OUT_OF_BUDGET)
+        return Happening("decoded", name, block, text, (token,))
+
+    def _run_is_spent(self) -> bool:
+        return not self.closing and self.brief.run_budget is not None and self.sampled >= self.brief.run_budget
+
+    def _check(self, name: str) -> None:
+        words = self.words
+        if words.check_every and words.check and self._since_check[name] >= words.check_every and not self.closing:
+            self._since_check[name] = 0
+            self.inject(name, words.check, "check")
+
+    def _close(self) -> None:
+        names = list(self.space.workers)
+        if self.brief.items and self.words.closing_part:
+            prompts = {
+                name: self.words.close_part(first, last)
+                for name, (first, last) in parts(self.brief.items, names).items()
+            }
+        else:
+            prompts = {names[0]: self.words.closing} if self.words.closing else {}
+        for name, text in prompts.items():
+            worker = self.space.workers[name]
+            room = self.engine.facts.max_positions - num_tokens(self.space.view(name)) - len(self._encode(text)) - 8
+            if room < 1:
+                continue
+            worker.budget = worker.sampled + min(self.words.closing_tokens, room)
+            worker.closes = False
+            self.closed_with[name] = []
+            self.inject(name, text, "closing")
+
+    def _compact(self) -> None:
+        """Merge small finished steps, so that hundreds of steps do not mean hundreds of blocks."""
+        history = self.space.history
+        if len(history) <= 2 * COMPACT_ABOVE:
+            return
+        old = history[:COMPACT_ABOVE]
+        self.space.compacted(old, self.engine.compact(old))
+
+    def _ends_step(self, tokens: Sequence[int]) -> bool:
+        name = next(name for name, worker in self.space.workers.items() if worker.step_ids is tokens)
+        return bool(self.words.step_end) and self._step_text[name].endswith(self.words.step_end)
+
+    def _step_head(self, name: str, step: int) -> list[int]:
+        header = self.words.begin_step(name, step)
+        ids = self._encode(header)
+        # The block of the new step is not the worker's own yet when its header is asked for.
+        self._injected(name, header, ids, "header")
+        return ids
+
+    def _encode(self, text: str, *, special: bool = False) -> list[int]:
+        assert self.engine.tokenizer is not None
+        templated = special and bool(getattr(self.engine.tokenizer, "chat_template", None))
+        return list(self.engine.tokenizer.encode(text, add_special_tokens=special and not templated))
+
+    def _end(self, name: str, state: State) -> None:
+        self.space.finish(name, state)
+        self._state(name)
+
+    def _opened(self, block: Block, name: str) -> None:
+        self.tell(Happening("opened", name, block.id, role="worker"))
+
+    def _frozen(self, block: Block) -> None:
+        self.engine.freeze(block)
+        self.tell(Happening("frozen", block=block.id, length=block.length))
+
+    def _injected(self, name: str, text: str, ids: Sequence[int], source: str) -> None:
+        block = self.space.own(name).id
+        self.tell(Happening("injected", name, block, text, tuple(ids), role=source))
+
+    def _state(self, name: str) -> None:
+        self.tell(Happening("state", name, role=self.space.workers[name].state.value))
+
+
+def advance(
+    engine: Engine, collaborations: Sequence[Collaboration], *, mass: bool = False
+) -> list[tuple[Collaboration, list[Happening], Step, list[Feed]]]:
+    """One packed step over every collaboration that has something due; runs never see each other."""
+    due = [(one, feeds) for one in collaborations if (feeds := one.feeds())]
+    if not due:
+        return []
+    logits, step = engine.step_last([feed for _, feeds in due for feed in feeds], mass=mass)
+    told, at = [], 0
+    for one, feeds in due:
+        told.append((one, one.took(feeds, logits[at : at + len(feeds)]), step, feeds))
+        at += len(feeds)
+    return told

@@ -1,0 +1,133 @@
+"""Finding and loading a model: a local directory or a hub id, refused with one sentence when it cannot be used.
+
+In: a path or an id. Out: model, tokenizer (or None), facts, and the directory that the files came from. Above:
+`engine.py`. Below: transformers' Auto classes, `families.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import cached_file, logging
+
+from hogwild.errors import BrokenModel, HogwildError, ModelNotFound
+from hogwild.families import ModelFacts, facts_of, refuse
+from hogwild.seam import ATTENTION
+
+HALF_ABOVE = 1_500_000_000
+"""On a CPU, dtype 'auto' means float32 up to this many parameters and bfloat16 beyond."""
+HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready to be run, and what belongs to it."""
+
+    model: Any
+    tokenizer: Any | None
+    facts: ModelFacts
+    directory: Path
+
+
+def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device) -> Loaded:
+    """Load a model with its tokenizer. Raises ModelNotFound, BrokenModel or UnsupportedModel."""
+    directory = find(path_or_id)
+    config = _read(lambda: AutoConfig.from_pretrained(directory), directory, "config.json")
+    refuse(config.get_text_config(decoder=True))
+    wanted = _dtype(dtype)
+    # transformers draws a bar of its own for every load; a small model's is over before it can be read.
+    logging.disable_progress_bar()
+    try:
+        model, info = _read(
+            lambda: AutoModelForCausalLM.from_pretrained(
+                directory, dtype=wanted, attn_implementation=ATTENTION, output_loading_info=True
+            ),
+            directory,
+            "weights",
+        )
+    finally:
+        logging.enable_progress_bar()
+    lost = sorted([*info["missing_keys"], *(str(name) for name in info.get("mismatched_keys", ()))])
+    if lost:
+        raise BrokenModel(
+            f"The weights in {directory} are incomplete: {lost[0]} and {len(lost) - 1} others are missing or have the "
+            "wrong shape; fetch the model again."
+        )
+    if dtype == "auto" and device.type == "cpu":
+        model.to(torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16)
+    model.to(device).eval()
+    return Loaded(model, _tokenizer(directory), facts_of(model), directory)
+
+
+def find(path_or_id: str | Path) -> Path:
+    """The directory of a model; a hub id is downloaded by transformers, with its progress bar."""
+    text = str(path_or_id)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelNotFound(f"{path} holds no config.json, so it is not a model directory; name one that does.")
+        return path
+    if path.exists() or not HUB_ID.match(text) or text.startswith("."):
+        raise ModelNotFound(f"There is no model directory {text}; give a directory or a hub id such as Qwen/Qwen3-4B.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        held = cached_file(text, "config.json", _raise_exceptions_for_missing_entries=False, local_files_only=True)
+        if held is None:
+            raise LocalEntryNotFoundError(text)
+        return Path(snapshot_download(text, local_files_only=True))
+    except (OSError, LocalEntryNotFoundError, ValueError):
+        pass
+    try:
+        return Path(snapshot_download(text, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]))
+    except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ValueError) as error:
+        raise ModelNotFound(
+            f"There is no directory '{text}' here and no model of that id could be fetched; check the name and the "
+            "network, or give the path of a model directory."
+        ) from error
+
+
+def fingerprint(directory: Path) -> str:
+    """Sixteen hex digits that name configuration and weights: same fingerprint, same model."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.iterdir()):
+        if path.name == "config.json" or path.suffix == ".safetensors":
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 22):
+                    digest.update(chunk)
+    return digest.hexdigest()[:16]
+
+
+def _dtype(dtype: str | torch.dtype) -> Any:
+    if isinstance(dtype, torch.dtype) or dtype == "auto":
+        return dtype
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in known:
+        raise HogwildError(f"There is no dtype '{dtype}' here; choose auto, float32, bfloat16 or float16.")
+    return known[dtype]
+
+
+def _read(how: Any, directory: Path, what: str) -> Any:
+    """Run a reader of transformers; whatever it raises about the files becomes one sentence."""
+    try:
+        return how()
+    except HogwildError:
+        raise
+    except Exception as error:  # transformers, safetensors and json each raise their own kinds for damaged files
+        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise BrokenModel(f"The {what} in {directory} cannot be read ({reason}); fetch the model again.") from error
+
+
+def _tokenizer(directory: Path) -> Any | None:
+    names = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
+    if not any((directory / name).exists() for name in names):
+        return None
+    return _read(lambda: AutoTokenizer.from_pretrained(directory), directory, "tokenizer")

@@ -1,0 +1,232 @@
+"""The model runner: one packed forward over all tokens that are due. The only place that runs the model on a cache.
+
+In: feeds (views and tokens). Out: logits. First every feed's keys and values are appended, then everybody attends, so
+workers see each other's tokens of this very step. Above: `engine.py`. Below: `cache.py`, `seam.py`, `hogwild_kernels`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+from hogwild.cache import SharedCache
+from hogwild.errors import ContextOverflow, ViewError
+from hogwild.views import Block, Feed
+from hogwild_kernels import AttentionPlan, attend, plan_attention
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Feeds that have a block in common, directly or through others; groups never see each other.
+
+    rows: their packed rows (a slice where they are neighbours). blocks: the segments.
+    """
+
+    rows: slice | Tensor
+    blocks: tuple[Block, ...]
+    plan: AttentionPlan
+    plain: AttentionPlan
+
+
+class Step(Cache):  # type: ignore[misc]
+    """One packed forward: the `past_key_values` that appends and the `shared` that attends.
+
+    With `mass`, the shares of attention are summed over layers.
+    """
+
+    def __init__(self, cache: SharedCache, feeds: Sequence[Feed], *, mass: bool = False) -> None:
+        super().__init__(layers=[])
+        self.cache, self.feeds, self.mass = cache, feeds, mass
+        self.sizes = [len(feed.tokens) for feed in feeds]
+        self.at = [feed.own.length - size for feed, size in zip(feeds, self.sizes, strict=True)]
+        self.groups = [self._group(members) for members in connected(feeds)]
+        self.shares: list[Tensor | None] = [None] * len(self.groups)
+
+    def positions(self) -> list[int]:
+        """Block-local positions of the packed tokens."""
+        return [at + i for at, size in zip(self.at, self.sizes, strict=True) for i in range(size)]
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        row = 0
+        for feed, at, size in zip(self.feeds, self.at, self.sizes, strict=True):
+            keys, values = key_states[0, :, row : row + size], value_states[0, :, row : row + size]
+            self.cache.write(feed.own, layer_idx, at, keys, values)
+            row += size
+        return key_states, value_states
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        has_rope = self.cache.facts.has_rope(layer)
+        if len(self.groups) == 1:
+            return self._attend(0, layer, query, scaling, has_rope)
+        out = torch.empty((*query.shape[:2], value.shape[-1]), dtype=query.dtype, device=query.device)
+        for index, group in enumerate(self.groups):
+            out[:, group.rows] = self._attend(index, layer, query[:, group.rows], scaling, has_rope)
+        return out
+
+    def attention_of(self, feed: Feed) -> dict[int, float]:
+        """Share of attention that the feed's last token spent on each block of its view, over layers and heads."""
+        row = sum(self.sizes[: next(i for i, other in enumerate(self.feeds) if other is feed) + 1]) - 1
+        for group, shares in zip(self.groups, self.shares, strict=True):
+            inside = self._row_inside(group, row)
+            if shares is not None and inside is not None:
+                mine = (shares[inside] / self.cache.facts.num_layers).tolist()
+                seen = {block.id for block in feed.view}
+                return {b.id: share for b, share in zip(group.blocks, mine, strict=True) if b.id in seen}
+        return {}
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return 0
+
+    def _attend(self, index: int, layer: int, query: Tensor, scaling: float, has_rope: bool) -> Tensor:
+        group = self.groups[index]
+        pairs = [self.cache.read(block, layer) for block in group.blocks]
+        out, shares = attend(
+            query,
+            [keys for keys, _ in pairs],
+            [values for _, values in pairs],
+            group.plan if has_rope else group.plain,
+            scaling,
+            mass=self.mass,
+        )
+        if shares is not None:
+            held = self.shares[index]
+            self.shares[index] = shares if held is None else held + shares
+        return out
+
+    def _group(self, members: list[int]) -> _Group:
+        first_row = [sum(self.sizes[:i]) for i in members]
+        rows = [row for i, start in zip(members, first_row, strict=True) for row in range(start, start + self.sizes[i])]
+        device = self.cache.device
+        packed: slice | Tensor = slice(rows[0], rows[-1] + 1)
+        if rows[-1] - rows[0] + 1 != len(rows):
+            packed = torch.tensor(rows, device=device)
+        blocks = tuple({b.id: b for i in members for b in self.feeds[i].view if b.length}.values())
+        turns, visible = self._tables([self.feeds[i] for i in members], blocks)
+        plan = plan_attention(
+            turns.to(device),
+            visible.to(device),
+            [block.length for block in blocks],
+            self.cache.facts.rotary,
+            self.cache.dtype,
+        )
+        return _Group(packed, blocks, plan, plan.without_turns() if self.cache.facts.no_rope else plan)
+
+    def _tables(self, feeds: Sequence[Feed], blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
+        """turns and visible lengths `[rows, blocks]`."""
+        column = {block.id: index for index, block in enumerate(blocks)}
+        turns, visible = [], []
+        for feed in feeds:
+            starts, position = {}, 0
+            for block in feed.view:
+                starts[block.id] = position
+                position += block.length
+            own, size = feed.own, len(feed.tokens)
+            turn, seen = [0] * len(blocks), [0] * len(blocks)
+            for block in feed.view[:-1]:
+                if block.length:
+                    turn[column[block.id]] = starts[own.id] - starts[block.id]
+                    seen[column[block.id]] = block.length
+            for index in range(size):
+                row = list(seen)
+                row[column[own.id]] = own.length - size + index + 1
+                turns.append(turn)
+                visible.append(row)
+        return torch.tensor(turns), torch.tensor(visible)
+
+    @staticmethod
+    def _row_inside(group: _Group, row: int) -> int | None:
+        if isinstance(group.rows, slice):
+            return row - group.rows.start if group.rows.start <= row < group.rows.stop else None
+        found = (group.rows == row).nonzero()
+        return int(found[0, 0]) if len(found) else None
+
+
+def connected(feeds: Sequence[Feed]) -> list[list[int]]:
+    """Indices of the feeds, grouped by common blocks; order of first appearance."""
+    group_of: dict[int, list[int]] = {}
+    for index, feed in enumerate(feeds):
+        merged: list[int] = [index]
+        for group in {id(g): g for b in feed.view if (g := group_of.get(b.id)) is not None}.values():
+            merged.extend(group)
+        merged.sort()
+        for member in merged:
+            for block in feeds[member].view:
+                group_of[block.id] = merged
+    distinct = {id(group): group for group in group_of.values()}
+    return sorted(distinct.values(), key=lambda group: group[0])
+
+
+class Runner:
+    """Runs a model on a shared cache."""
+
+    def __init__(self, model: Any, cache: SharedCache) -> None:
+        self.model, self.cache = model, cache
+        self.keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
+
+    @torch.inference_mode()
+    def step(self, feeds: Sequence[Feed], *, last_only: bool, mass: bool = False) -> tuple[list[Tensor], Step]:
+        """Append and attend. Returns, per feed, logits `[tokens, vocab]` float32 (only the last row with `last_only`).
+
+        Raises before anything has changed; if the model itself fails, lengths are put back.
+        """
+        self._check(feeds)
+        for feed in feeds:
+            self.cache.reserve(feed.own, len(feed.tokens))
+        for feed in feeds:
+            feed.own.length += len(feed.tokens)
+        try:
+            step = Step(self.cache, feeds, mass=mass)
+            logits = self._forward(step, last_only)
+        except BaseException:
+            for feed in feeds:
+                feed.own.length -= len(feed.tokens)
+            raise
+        return list(logits.split([1] * len(feeds) if last_only else step.sizes)), step
+
+    def _forward(self, step: Step, last_only: bool) -> Tensor:
+        device = self.cache.device
+        ids = torch.tensor([token for feed in step.feeds for token in feed.tokens], device=device)
+        kwargs: dict[str, Any] = {}
+        last = torch.tensor(step.sizes, device=device).cumsum(0) - 1
+        if last_only and self.keeps:
+            kwargs["logits_to_keep"] = last
+        logits: Tensor = self.model(
+            input_ids=ids[None],
+            position_ids=torch.tensor(step.positions(), device=device)[None],
+            past_key_values=step,
+            use_cache=True,
+            shared=step,
+            **kwargs,
+        ).logits[0]
+        return (logits[last] if last_only and not self.keeps else logits).float()
+
+    def _check(self, feeds: Sequence[Feed]) -> None:
+        if not feeds:
+            raise ViewError("A step needs at least one feed.")
+        for feed in feeds:
+            feed.check()
+        owned = [feed.own.id for feed in feeds]
+        if len(set(owned)) != len(owned):
+            raise ViewError("Two feeds append to the same block in one step; give every worker a block of its own.")
+        growing = {feed.own.id: len(feed.tokens) for feed in feeds}
+        facts = self.cache.facts
+        for feed in feeds:
+            for block in feed.view:
+                self.cache.require(block)
+            length = sum(block.length + growing.get(block.id, 0) for block in feed.view)
+            if length > facts.max_positions:
+                raise ContextOverflow(
+                    f"The view would be {length:,} tokens long and the model knows {facts.max_positions:,} positions; "
+                    "shorten the text, prune blocks, or use a model with a longer context."
+                )
+            bad = next((t for t in feed.tokens if not 0 <= t < facts.vocab_size), None)
+            if bad is not None:
+                raise ViewError(f"Token {bad} is not in the vocabulary of {facts.vocab_size} tokens.")

@@ -1,0 +1,136 @@
+"""Attention of packed query rows over a list of shared segments: the definition, in plain torch.
+
+A segment is the keys and values of one block, `[kv_heads, length, head_dim]`, keys rotated to block-local positions.
+Row r stands at local position t of its own block and was rotated by the model to t. For segment s it is turned by
+`turns[r, s] = start(own) - start(s)` further positions and sees the first `visible[r, s]` tokens:
+
+    score[r, j] = <R(turns[r, s]) q[r], k[j]> * scaling        for j < visible[r, s], over all s at once
+
+so every segment stands where the row's view puts it, and nothing in it moves. One softmax runs over all segments.
+Above: `hogwild.runner` (a step) and `hogwild.replay` (a whole run at once). Below: `rotary.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hogwild_kernels.rotary import Rotary, turn
+
+# Scores of one chunk of rows stay below this many elements, so that a long prefill does not build an L x L matrix.
+MAX_SCORES = 1 << 25
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """What one attention needs beside the tensors; made once per step and used by every layer.
+
+    cos, sin: `[segments, 1, rows, rotary_dim]` of the turns, or None where nothing is turned.
+    bias: `[rows, total length]`, 0 or -inf, or None when every row sees every token.
+    rows_of: per segment None (every row sees it) or the indices `[n]` of the rows that do.
+    lengths: tokens per segment.
+    """
+
+    cos: Tensor | None
+    sin: Tensor | None
+    interleaved: bool
+    bias: Tensor | None
+    rows_of: tuple[Tensor | None, ...]
+    lengths: tuple[int, ...]
+    num_rows: int
+
+    def without_turns(self) -> AttentionPlan:
+        """The same visibility for layers that have no rotary embedding."""
+        return AttentionPlan(None, None, self.interleaved, self.bias, self.rows_of, self.lengths, self.num_rows)
+
+
+def plan_attention(
+    turns: Tensor, visible: Tensor, lengths: Sequence[int], rotary: Rotary | None, dtype: torch.dtype
+) -> AttentionPlan:
+    """Plan for `turns, visible [rows, segments]` (integers) over segments of `lengths` tokens.
+
+    `rotary` None means a model layer without rotation. Tensors are made on the device of `turns`.
+    """
+    cos = sin = None
+    if rotary is not None:
+        cos, sin = rotary.table(turns.t()[:, None, :], dtype)
+    sizes = torch.tensor(lengths, device=visible.device)
+    whole = visible >= sizes
+    bias = None
+    if not bool(whole.all()):
+        index = torch.cat([torch.arange(n, device=visible.device) for n in lengths])
+        seen = index < visible.repeat_interleave(sizes, dim=1)
+        bias = torch.zeros(seen.shape, dtype=dtype, device=visible.device).masked_fill_(~seen, float("-inf"))
+    sees = visible > 0
+    rows_of = tuple(None if bool(column.all()) else column.nonzero().flatten() for column in sees.unbind(1))
+    return AttentionPlan(
+        cos, sin, bool(rotary and rotary.interleaved), bias, rows_of, tuple(lengths), turns.shape[0]
+    )
+
+
+def attend(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor] | Tensor,
+    plan: AttentionPlan,
+    scaling: float,
+    *,
+    mass: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention output `[heads, rows, value_dim]` for `query [heads, rows, head_dim]`, differentiable.
+
+    keys: per segment `[kv_heads, length, head_dim]`; values: per segment `[kv_heads, length, value_dim]`, or one tensor
+    that holds all segments one after another. Heads are a multiple of kv_heads (grouped-query attention): head h reads
+    KV head h // (heads / kv_heads).
+    mass: also return `[rows, segments]`, the share of attention that each row spent on each segment, averaged over
+    heads; shares of a row sum to 1.
+    """
+    chunk = max(1, MAX_SCORES // max(1, sum(plan.lengths) * query.shape[0]))
+    if plan.num_rows <= chunk:
+        return _attend_rows(query, keys, values, plan, scaling, slice(None), mass)
+    parts = [
+        _attend_rows(query, keys, values, plan, scaling, slice(at, at + chunk), mass)
+        for at in range(0, plan.num_rows, chunk)
+    ]
+    shares = torch.cat([share for _, share in parts if share is not None]) if mass else None
+    return torch.cat([out for out, _ in parts], dim=1), shares
+
+
+def _attend_rows(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor] | Tensor,
+    plan: AttentionPlan,
+    scaling: float,
+    rows: slice,
+    mass: bool,
+) -> tuple[Tensor, Tensor | None]:
+    query = query[:, rows] * scaling
+    heads, num_rows, _ = query.shape
+    kv_heads = keys[0].shape[0]
+    # Query head h = kv_head * group + g, so [heads, rows] folds into [kv_heads, group * rows] without a copy.
+    if plan.cos is not None and plan.sin is not None:
+        turned = turn(query[None], plan.cos[:, :, rows], plan.sin[:, :, rows], interleaved=plan.interleaved)
+        folded = turned.reshape(len(keys), kv_heads, -1, query.shape[-1]).unbind(0)
+    else:
+        folded = (query.reshape(kv_heads, -1, query.shape[-1]),) * len(keys)
+    pieces = [mine @ theirs.transpose(1, 2) for mine, theirs in zip(folded, keys, strict=True)]
+    scores = torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
+    if plan.bias is not None:
+        scores = (scores.view(kv_heads, -1, num_rows, scores.shape[-1]) + plan.bias[rows]).view(scores.shape)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+    if isinstance(values, Tensor):
+        out = weights @ values
+    else:
+        split = weights.split(plan.lengths, dim=-1)
+        out = split[0] @ values[0]
+        for piece, value in zip(split[1:], values[1:], strict=True):
+            out = torch.baddbmm(out, piece, value)
+    shares = None
+    if mass:
+        per_head = torch.stack([piece.float().sum(-1) for piece in weights.split(plan.lengths, dim=-1)], dim=-1)
+        shares = per_head.view(heads, num_rows, len(keys)).mean(0)
+    return out.view(heads, num_rows, -1), shares

@@ -1,0 +1,116 @@
+"""What `pip install` brings: a wheel is built from the tree, unpacked, and used from there."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {
+    "workbench": ROOT / "workbench",
+    "hogwild": ROOT / "hogwild",
+    "memory": ROOT / "memory",
+    "toolsets": ROOT / "toolsets",
+    "hogwild_kernels": ROOT / "kernels" / "hogwild_kernels",
+}
+MODEL = "hogwild/embedded/model"
+
+
+def python(code: str, cwd: Path, path: str) -> str:
+    env = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")}
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def test_the_wheel_holds_every_module_of_every_room_and_no_other_folder(names: set[str]) -> None:
+    modules = {
+        f"{room}/{file.relative_to(folder).as_posix()}"
+        for room, folder in ROOMS.items()
+        for file in folder.rglob("*.py")
+    }
+    assert modules == {name for name in names if name.endswith(".py")}
+    assert {name.split("/")[0] for name in names} == set(ROOMS)
+
+
+def test_the_embedded_model_is_in_the_wheel_and_small(wheel: Path, names: set[str]) -> None:
+    assert {f"{MODEL}/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")} <= names
+    with zipfile.ZipFile(wheel) as archive:
+        size = sum(entry.file_size for entry in archive.infolist() if entry.filename.startswith(MODEL))
+    assert size <= 20 * 10**6
+
+
+def test_the_widgets_files_are_in_the_wheel(names: set[str]) -> None:
+    kept = {file.name for file in (ROOT / "workbench" / "static").iterdir() if file.is_file()}
+    assert kept
+    assert {f"workbench/static/{name}" for name in kept} <= names
+
+
+def test_the_wheel_installs_the_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        entry = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert "workbench = workbench.cli:main" in archive.read(entry).decode()
+
+
+def test_an_installed_wheel_finds_its_rooms_and_its_model(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import workbench, hogwild, memory, toolsets, hogwild_kernels\n"
+        "from workbench.rooms import check_rooms\n"
+        "check_rooms()\n"
+        "from transformers import AutoConfig, AutoTokenizer\n"
+        "from pathlib import Path\n"
+        f"model = Path(hogwild.__file__).parents[1] / {MODEL!r}\n"
+        "AutoTokenizer.from_pretrained(model)\n"
+        "print(workbench.__file__, AutoConfig.from_pretrained(model).model_type)\n"
+    )
+    file, kind = python(code, tmp_path, str(installed)).split()
+    assert Path(file).is_relative_to(installed)
+    assert kind in {"llama", "qwen3"}
+
+
+def test_no_room_takes_the_name_of_a_package_that_transformers_imports(tmp_path: Path) -> None:
+    code = (
+        "import hogwild_kernels\n"
+        "from transformers.utils.import_utils import is_kernels_available\n"
+        "from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM\n"
+        "print(Qwen3ForCausalLM.__name__, is_kernels_available())\n"
+    )
+    assert python(code, ROOT, f"{ROOT}:{ROOT / 'kernels'}").startswith("Qwen3ForCausalLM")
+    assert not (ROOT / "kernels" / "__init__.py").exists()
+
+
+def test_what_is_constrained_is_what_is_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
+    asked = {name.split(">")[0].split("[")[0] for name in [*project["dependencies"], *extras]}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = dict(line.split("==") for line in lines)
+    assert set(pinned) <= asked
+    assert pinned["torch"] == "2.13.0"

@@ -1,0 +1,206 @@
+"""Finds the tool calls in a worker's text and reads them.
+
+In: text, whole or as it is decoded, in pieces of any size. Out: `ToolCall` values, or `BrokenCall` values that say what
+is wrong in one sentence that a model can act on; no text makes this file raise. Neighbours: the session feeds a
+`CallScanner` per worker, an executor (`direct`) runs what comes out. Pure: nothing here knows which tools exist.
+
+A call is JSON between two tags: <tool_call>{"name": "gcd", "arguments": {"a": 12, "b": 18}}</tool_call>
+A tag always ends the call before it, so an argument that must hold one spells it with \\u003c.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Never, TypeAlias
+
+from toolsets.damaged import MAX_DEPTH, read_damaged_json, well_formed
+
+OPENING: Final = "<tool_call>"
+CLOSING: Final = "</tool_call>"
+MAX_CALL: Final = 20_000
+"""Characters between the tags; a longer call is broken off there, so that a lost closing tag costs bounded memory."""
+
+_FORM: Final = '{"name": "...", "arguments": {...}}'
+_FENCE: Final = re.compile(r"```\w*\s*(.*?)(?:```)?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that could be read; whether the tool exists and the arguments fit is the executor's question."""
+
+    name: str
+    arguments: dict[str, Any] = field(hash=False)
+    raw: str
+    """The text between the tags, as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenCall:
+    """A call that could not be read."""
+
+    raw: str
+    reason: str
+    """One sentence that says what to do."""
+
+
+AnyCall: TypeAlias = ToolCall | BrokenCall
+
+
+class _Unreadable(Exception):
+    """Raised inside this file only; its message is the reason of a BrokenCall."""
+
+
+def parse_tool_call(text: str) -> AnyCall:
+    """Read one call; the tags around it may be there or not.
+
+    >>> parse_tool_call('{"name": "gcd", "arguments": {"a": 12, "b": 18}}').arguments
+    {'a': 12, 'b': 18}
+    >>> parse_tool_call('{"name": "gcd"').name
+    'gcd'
+    """
+    try:
+        return _call(_read(_unwrapped(text)), text)
+    except _Unreadable as error:
+        return BrokenCall(text, str(error))
+
+
+class CallScanner:
+    """Finds the calls in a text that arrives in pieces; how it is cut into pieces never changes what is found."""
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._pending = ""
+        self._searched = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether a call has been opened and not yet closed."""
+        return self._inside
+
+    def feed(self, text: str) -> list[AnyCall]:
+        """Take the next piece of the text; returns the calls that it completes, in order."""
+        self._pending += text
+        calls: list[AnyCall] = []
+        while True:
+            if not self._inside and not self._enter():
+                return calls
+            call = self._leave()
+            if call is None:
+                return calls
+            calls.append(call)
+
+    def finish(self) -> list[AnyCall]:
+        """The text has ended: returns the call that was left open, if there is one, and forgets everything."""
+        calls = [_unclosed(self._pending)] if self._inside else []
+        self._inside, self._pending, self._searched = False, "", 0
+        return calls
+
+    def _enter(self) -> bool:
+        """Drop the text up to and with the next opening tag; without one, all but what may be the tag's beginning."""
+        before, tag, after = self._pending.partition(OPENING)
+        self._inside = bool(tag)
+        self._pending = after if tag else before[-(len(OPENING) - 1) :]
+        self._searched = 0
+        return self._inside
+
+    def _leave(self) -> AnyCall | None:
+        """Take the open call off the pending text; None where its end has not come yet."""
+        ends = [(self._pending.find(tag, self._searched), tag) for tag in (CLOSING, OPENING)]
+        end, tag = min(((at, tag) for at, tag in ends if 0 <= at <= MAX_CALL), default=(-1, ""))
+        if end < 0:
+            if len(self._pending) < MAX_CALL + len(CLOSING):
+                self._searched = max(0, len(self._pending) - len(CLOSING) + 1)
+                return None
+            end = MAX_CALL
+        body, self._pending = self._pending[:end], self._pending[end + len(tag) :]
+        self._inside, self._searched = tag == OPENING, 0
+        return parse_tool_call(body) if tag == CLOSING else _unclosed(body)
+
+
+def _unclosed(body: str) -> AnyCall:
+    """A call without its closing tag counts only where it is whole: a number at its end may have been cut."""
+    try:
+        return _call(_strict(_unwrapped(body)), body)
+    except (_Unreadable, ValueError, RecursionError):
+        return BrokenCall(body, f"The call does not end: close it with {CLOSING}.")
+
+
+def _unwrapped(text: str) -> str:
+    """The JSON without tags and code fences around it."""
+    body = text.strip().removeprefix(OPENING).removesuffix(CLOSING).strip()
+    fence = _FENCE.fullmatch(body)
+    body = fence[1].strip() if fence else body
+    if not body:
+        raise _Unreadable(f"The call is empty: write {_FORM} between the tags.")
+    if len(body) > MAX_CALL:
+        raise _Unreadable(f"The call is longer than {MAX_CALL:,} characters: write a shorter one.")
+    return body
+
+
+def _read(body: str) -> Any:
+    try:
+        return _strict(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return read_damaged_json(body)
+    except ValueError as error:
+        raise _Unreadable(f"The call is not JSON ({error}): write {_FORM}.") from None
+
+
+def _strict(body: str) -> Any:
+    # Line breaks in a text are let through: there is only one thing they can mean.
+    return json.loads(body, strict=False, parse_constant=_no_constant, parse_float=_finite)
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is too large")
+    return number
+
+
+def _call(value: Any, raw: str) -> ToolCall:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    elif isinstance(value, list):
+        raise _Unreadable(f"These are {len(value)} calls in one: write each between tags of its own.")
+    if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
+        value = value["function"]
+    if not isinstance(value, Mapping):
+        raise _Unreadable(f"The call is not a JSON object: write {_FORM}.")
+    name = value.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise _Unreadable(f'The call has no "name": write {_FORM}.')
+    arguments = _well_formed(_arguments(value), MAX_DEPTH)
+    return ToolCall(well_formed(name.strip()), arguments, raw)
+
+
+def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by name; "parameters" and a JSON text are other models' habits for the same thing."""
+    arguments = call.get("arguments", call.get("parameters"))
+    if isinstance(arguments, str) and arguments.strip():
+        arguments = _read(arguments)
+    if arguments in (None, "") and not call.keys() - {"name", "arguments", "parameters", "type", "id"}:
+        return {}
+    if not isinstance(arguments, dict):
+        raise _Unreadable(f'The call\'s "arguments" are not a JSON object: write {_FORM}.')
+    return arguments
+
+
+def _well_formed(value: Any, depth: int) -> Any:
+    if depth == 0:
+        raise _Unreadable(f"The call's arguments are nested more than {MAX_DEPTH} levels deep: make them flatter.")
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list):
+        return [_well_formed(item, depth - 1) for item in value]
+    if isinstance(value, dict):
+        return {well_formed(key): _well_formed(item, depth - 1) for key, item in value.items()}
+    return value

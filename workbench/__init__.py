@@ -1,0 +1,30 @@
+"""The workbench: several LLM workers on one shared KV cache, started, watched and kept from Python or a terminal.
+
+    from workbench import Workbench
+
+    wb = Workbench(workers=2)
+    run = wb.run("1. What is the gcd of 48 and 36?")
+    print(run.answer)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.rooms import check_rooms
+
+if TYPE_CHECKING:
+    from workbench.session import Run, Workbench
+
+check_rooms()
+
+__all__ = ["Run", "Workbench"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first asked for: `workbench.log` alone must not cost a second.
+    if name in __all__:
+        from workbench import session
+
+        return getattr(session, name)
+    raise AttributeError(f"module 'workbench' has no attribute '{name}'")

@@ -1,0 +1,281 @@
+"""The command line: `workbench run`, `runs`, `models`, `eval`, `doctor`.
+
+In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
+an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` shows the traceback. Neighbours: `session`,
+`live`, `log`, `export`, `evaluate`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from workbench.errors import RunNotFound, UsageError, WorkbenchError
+from workbench.export import export_run
+from workbench.live import LiveView
+from workbench.log import RunLog
+from workbench.models import EMBEDDED, embedded_directory, load_engine
+from workbench.paths import data_dir, log_path
+from workbench.visible import one_line
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
+evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
+app.add_typer(runs, name="runs")
+app.add_typer(evaluation, name="eval")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
+Layout = Annotated[str, typer.Option(help="contiguous, interleaved, combined or independent.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins.")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+    """Several LLM workers on one shared KV cache."""
+    if debug:
+        os.environ["WORKBENCH_DEBUG"] = "1"
+
+
+@app.command()
+def run(
+    task: Annotated[str | None, typer.Argument(help="The task, in quotes.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file; - for input.")] = None,
+    workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
+    layout: Layout = "contiguous",
+    model: Model = EMBEDDED,
+    seed: int = 0,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens per worker.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    attention: Annotated[bool, typer.Option(help="Log how much workers look at each other.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: AsJson = False,
+    notebook: Annotated[Path | None, typer.Option(help="Write the run as a notebook here.")] = None,
+) -> None:
+    """Let several workers solve a task together."""
+    from workbench.session import Workbench
+
+    text = _task(task, file)
+    bench = Workbench(
+        model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device
+    )
+    started = bench.run(text)
+    interrupted = False
+    view = LiveView(Console(file=sys.stderr, quiet=True) if as_json else None, plain=True if as_json else None)
+    if as_json:
+        view.console.file = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+    with view:
+        try:
+            view.watch(started.events())
+        except KeyboardInterrupt:
+            interrupted = True
+            started.stop()
+            view.watch(started.events(since=view.view.seq))
+    started.wait()
+    bench.close()
+    if started._error is not None:
+        raise started._error
+    if as_json:
+        print(json.dumps(_summary(started), ensure_ascii=False))
+    if notebook is not None:
+        written = started.export(notebook)
+        if not as_json:
+            print(f"The run is in {written}. Open it with: {_jupyter()} lab {written}")
+    if interrupted:
+        raise typer.Exit(130)
+    if started.status != "solved":
+        raise typer.Exit(1)
+
+
+@runs.command("list")
+def list_runs(as_json: AsJson = False) -> None:
+    """All runs, newest first."""
+    found = RunLog().runs()
+    if as_json:
+        print(json.dumps([_plain(summary) for summary in found], ensure_ascii=False))
+        return
+    table = Table("run", "status", "steps", "tokens", "model", "task")
+    for one in found:
+        task = one_line(one.task, 60)
+        table.add_row(one.run_id, one.status, str(one.steps), str(one.tokens), one_line(one.model, 24), task)
+    console = Console()
+    console.print(table if found else "There are no runs yet: start one with workbench run.", markup=False)
+
+
+@runs.command()
+def show(run_id: RunId, as_json: AsJson = False) -> None:
+    """A run as it is in the log."""
+    log = RunLog()
+    found = log.find(run_id)
+    if as_json:
+        print(json.dumps(_plain(log.summary(found)), ensure_ascii=False))
+        return
+    with LiveView(plain=True) as view:
+        view.watch(log.events(found))
+
+
+@runs.command()
+def follow(run_id: RunId) -> None:
+    """Watch a run that another process drives."""
+    log = RunLog()
+    with LiveView() as view:
+        view.watch(log.follow(log.find(run_id)))
+
+
+@runs.command()
+def export(run_id: RunId, out: Annotated[Path, typer.Argument(help="The notebook to write.")]) -> None:
+    """Write a run as a notebook."""
+    log = RunLog()
+    written = export_run(log.events(log.find(run_id)), out)
+    print(f"The run is in {written}. Open it with: {_jupyter()} lab {written}")
+
+
+@runs.command()
+def delete(run_id: RunId) -> None:
+    """Remove a run from the log, for good."""
+    log = RunLog()
+    found = log.find(run_id)
+    log.delete(found)
+    print(f"Deleted {found}.")
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """The models at hand."""
+    place = embedded_directory()
+    held = [{"model": EMBEDDED, "place": "in the package", "found": (place / "config.json").is_file()}]
+    if as_json:
+        print(json.dumps(held))
+        return
+    print(f"{EMBEDDED}: comes with the workbench, solves worksheets{'' if held[0]['found'] else ' (missing!)'}")
+    print("Any other: the path of a model directory, or a hub id such as Qwen/Qwen3-4B, which is then downloaded.")
+
+
+@evaluation.command()
+def worksheets(
+    seeds: Annotated[str, typer.Option(help="Held-out generator seeds, from:to (to is not included).")] = "0:50",
+    workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
+    layout: Layout = "contiguous",
+    model: Model = EMBEDDED,
+    as_json: AsJson = False,
+) -> None:
+    """Held-out worksheets of 4 to 6 items: how many items come out right, in how many steps."""
+    from rich.progress import Progress
+
+    from workbench.evaluate import evaluate_worksheets
+    from workbench.session import _check
+
+    defaults: dict[str, Any] = {"max_tokens": None, "max_run_tokens": None, "temperature": 0.0}
+    _check({"workers": workers, "layout": layout, **defaults})
+    chosen = _seeds(seeds)
+    engine = load_engine(model)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        bar = progress.add_task("worksheets", total=len(chosen))
+        report = evaluate_worksheets(
+            engine, chosen, workers=workers, layout=layout, progress=lambda done: progress.update(bar, completed=done)
+        )
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table("figure", "value", title=f"{len(chosen)} held-out worksheets, {workers} workers, {layout}")
+    for name, value in report.items():
+        table.add_row(name, str(value))
+    Console().print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Versions, device, memory, and what is missing."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    found: dict[str, Any] = {"python": sys.version.split()[0]}
+    for name in ("agent-workbench", "torch", "transformers", "anywidget", "jupyterlab"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {os.cpu_count()} cores"
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found["memory_gib"] = round(pages / 2**30, 1)
+    found["embedded_model"] = (embedded_directory() / "model.safetensors").is_file()
+    found["data_dir"] = str(data_dir())
+    found["runs"] = len(RunLog().runs()) if log_path().exists() else 0
+    if as_json:
+        print(json.dumps(found))
+        return
+    for name, value in found.items():
+        print(f"{name:>16}  {'missing' if value is None or value is False else value}")
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        code = app(standalone_mode=False)
+    except WorkbenchError as error:
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        print(f"workbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Exception as error:
+        # typer's own usage errors know how to show themselves.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            sys.exit(error.exit_code)
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        print(f"workbench: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _task(task: str | None, file: Path | None) -> str:
+    if (task is None) == (file is None):
+        raise UsageError("Give a task in quotes, or --file with a task in it: one of the two.")
+    if task is not None:
+        return task
+    assert file is not None
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text: give a plain text file.") from error
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror}): give the path of a text file.") from error
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UsageError(f"--seeds takes from:to with from below to, such as 0:200; it is {text!r}.")
+    return range(int(first), int(last))
+
+
+def _summary(run: Any) -> dict[str, Any]:
+    metrics = run.metrics
+    return {"run_id": run.id, "status": run.status, "answer": run.answer, "items": run.items, **metrics}
+
+
+def _plain(summary: Any) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in summary.__dataclass_fields__}
+
+
+def _jupyter() -> str:
+    beside = Path(sys.executable).with_name("jupyter")
+    if beside.exists():
+        return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
+    return "jupyter"
+
+
+__all__ = ["RunNotFound", "app", "main"]

@@ -1,0 +1,317 @@
+"""The facts of a run, as immutable values, and their JSON form.
+
+In: what the session, the engine and the tools report, as payloads (`TokensAdded(...)`). Out: `Event`s, payloads in the
+envelope that the log puts on (run, number, time), and plain JSON values that read back to equal events.
+Neighbours: the log stores them, projections, the live view, the widget and the export read them.
+
+A reader that is older than the writer stays readable: a kind it does not know, or a known kind that lacks a field it
+needs, reads as `UnknownEvent` with everything that was stored; fields it does not know are left out.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypedDict
+
+Role = Literal["prompt", "worker", "separator"]
+Source = Literal["header", "tool", "person", "check", "closing"]
+WorkerState = Literal["decoding", "waiting", "paused", "finished", "stopped", "out_of_budget"]
+CallStatus = Literal["succeeded", "failed"]
+EndStatus = Literal["solved", "unanswered", "stopped", "failed"]
+
+
+class Item(TypedDict):
+    """One question of a worksheet."""
+
+    item: int
+    question: str
+
+
+class AnsweredItem(TypedDict):
+    """One question and what became of it."""
+
+    item: int
+    question: str
+    answer: str | None
+    worker: str | None
+
+
+class WorkerTokens(TypedDict):
+    """What one worker sampled in one step; `text` is the decoded difference, often a part of a word."""
+
+    worker: str
+    block: int
+    ids: list[int]
+    text: str
+
+
+class WorkerReport(TypedDict):
+    """One worker at the end of a run."""
+
+    name: str
+    tokens: int
+    state: str
+
+
+class Metrics(TypedDict):
+    """The figures of a finished run."""
+
+    steps: int
+    wall_s: float
+    tokens_per_s: float
+    cache_tokens: int
+    calls: int
+    workers: list[WorkerReport]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The task as it was given and all that is needed to do it again."""
+
+    kind: ClassVar[str] = "run_started"
+    task: str
+    items: list[Item]
+    model: str
+    model_fingerprint: str
+    versions: dict[str, str]
+    seed: int
+    layout: str
+    workers: list[str]
+    settings: dict[str, Any]
+    tools: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAdded:
+    """A worker joined, at the start or in mid-run; `budget` is in tokens, None means no limit of its own."""
+
+    kind: ClassVar[str] = "worker_added"
+    worker: str
+    sampling: dict[str, Any]
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOpened:
+    """A block began; `text` and `tokens` are what it was given at birth, empty for a worker's own block."""
+
+    kind: ClassVar[str] = "block_opened"
+    block: int
+    role: Role
+    worker: str | None = None
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFrozen:
+    """A block will not grow any more; `length` is in tokens."""
+
+    kind: ClassVar[str] = "block_frozen"
+    block: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPruned:
+    """A block left every view."""
+
+    kind: ClassVar[str] = "block_pruned"
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensAdded:
+    """One engine step: what every decoding worker sampled in it.
+
+    `attention`, when asked for, is {worker: {block id as text: share}}, mean over heads and layers.
+    """
+
+    kind: ClassVar[str] = "tokens_added"
+    step: int
+    tokens: list[WorkerTokens]
+    attention: dict[str, dict[str, float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextInjected:
+    """Text that no worker sampled was put into a worker's block; `call` names the call whose result it is."""
+
+    kind: ClassVar[str] = "text_injected"
+    worker: str
+    block: int
+    text: str
+    ids: list[int]
+    source: Source
+    call: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlanned:
+    """A worker's text contained a call; `raw` is that text as it stood."""
+
+    kind: ClassVar[str] = "call_planned"
+    call: str
+    worker: str
+    tool: str
+    arguments: dict[str, Any]
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The tool began to run."""
+
+    kind: ClassVar[str] = "call_started"
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """The tool returned (`text` is what the caller reads) or failed (`error` says why)."""
+
+    kind: ClassVar[str] = "call_finished"
+    call: str
+    status: CallStatus
+    text: str
+    error: str | None = None
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStateChanged:
+    """A worker's state, and in words why it changed."""
+
+    kind: ClassVar[str] = "worker_state_changed"
+    worker: str
+    state: WorkerState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The last event of a run that came to its end; a run without it was interrupted."""
+
+    kind: ClassVar[str] = "run_finished"
+    status: EndStatus
+    answer: str
+    items: list[AnsweredItem]
+    metrics: Metrics
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """A fact that this version cannot interpret, kept as it was stored."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+Payload = (
+    RunStarted
+    | WorkerAdded
+    | BlockOpened
+    | BlockFrozen
+    | BlockPruned
+    | TokensAdded
+    | TextInjected
+    | CallPlanned
+    | CallStarted
+    | CallFinished
+    | WorkerStateChanged
+    | RunFinished
+    | UnknownEvent
+)
+
+# Typed as callables: building one from stored fields is checked by running, not by types.
+KINDS: dict[str, Callable[..., Payload]] = {
+    known.kind: known
+    for known in (
+        RunStarted,
+        WorkerAdded,
+        BlockOpened,
+        BlockFrozen,
+        BlockPruned,
+        TokensAdded,
+        TextInjected,
+        CallPlanned,
+        CallStarted,
+        CallFinished,
+        WorkerStateChanged,
+        RunFinished,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact of one run. `seq` counts from 1 in each run without gaps; `time` is in seconds since 1970."""
+
+    run_id: str
+    seq: int
+    time: float
+    payload: Payload
+
+    @property
+    def kind(self) -> str:
+        return self.payload.kind
+
+
+# The names that no payload's field may have, so that an event is one flat object.
+ENVELOPE = ("run_id", "seq", "time", "kind")
+_FIELDS: dict[str, tuple[str, ...]] = {
+    kind: tuple(f.name for f in dataclasses.fields(known))  # type: ignore[arg-type]
+    for kind, known in KINDS.items()
+}
+# Not ASCII-only: it is shorter, and two lone surrogates in a row would read back as one character from \u escapes.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """One flat object: run_id, seq, time, kind, and the payload's fields. Lists and dicts are the event's own."""
+    envelope = {"run_id": event.run_id, "seq": event.seq, "time": event.time, "kind": event.kind}
+    return envelope | {name: value for name, value in payload_fields(event.payload).items() if name not in envelope}
+
+
+def from_json(data: Mapping[str, Any]) -> Event:
+    """The event that `to_json` made `data` from; what cannot be interpreted reads as an UnknownEvent."""
+    fields = {name: value for name, value in data.items() if name not in ENVELOPE}
+    return Event(
+        run_id=str(data.get("run_id", "")),
+        seq=int(data.get("seq", 0)),
+        time=float(data.get("time", 0.0)),
+        payload=payload_from(str(data.get("kind", "")), fields),
+    )
+
+
+def payload_fields(payload: Payload) -> dict[str, Any]:
+    """A payload's fields without its kind; values are shared, not copied."""
+    if isinstance(payload, UnknownEvent):
+        return payload.data
+    return {name: getattr(payload, name) for name in _FIELDS[payload.kind]}
+
+
+def payload_from(kind: str, fields: dict[str, Any]) -> Payload:
+    """The payload of `kind` with these fields, or an UnknownEvent that holds them all."""
+    known = KINDS.get(kind)
+    if known is None:
+        return UnknownEvent(kind, fields)
+    try:
+        return known(**{name: fields[name] for name in _FIELDS[kind] if name in fields})
+    except TypeError:  # a field without a default is missing
+        return UnknownEvent(kind, fields)
+
+
+def encode_fields(payload: Payload) -> str:
+    """The payload's fields as JSON text, compact; may hold lone surrogates if the payload does."""
+    return _ENCODER.encode(payload_fields(payload))
+
+
+def decode_fields(kind: str, text: str) -> Payload:
+    """The payload that `encode_fields` wrote; raises ValueError when `text` is not a JSON object."""
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise ValueError(f"the fields of a {kind} event are not a JSON object")
+    return payload_from(kind, fields)

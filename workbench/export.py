@@ -1,0 +1,207 @@
+"""A run as a notebook that anybody can open, and that does the run again when it is executed.
+
+In: the events of a finished or interrupted run, and a path. Out: an .ipynb file, written whole or not at all. The same
+events give the same bytes. Everything is shown without executing anything; executed, the notebook draws itself from the
+record that it carries, looks for the run in the log, and runs the task again. Neighbours: the log above, `record` for
+what is carried and drawn, the command line and `Run.export` beside.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# (nbformat is typed in part only)
+import errno
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from workbench.errors import UsageError, WorkbenchError
+from workbench.events import Event
+from workbench.record import Picture, Record
+from workbench.static_view import escaped, preformatted, table_html
+
+REPEATED_SETTINGS = ("max_tokens", "attention")
+"""The settings that `Workbench(...)` takes beside model, workers, layout and seed."""
+
+_FROM_LOG = """\
+# The run as the log of this machine holds it, or, where it does not, as it is stored above.
+from workbench.errors import WorkbenchError
+
+try:
+    from workbench import Workbench
+
+    with Workbench() as workbench:
+        found = Record.of(workbench.log.events(record.run_id))
+    print("The log holds this run" + (", with the same record as above." if found == record else "; it has changed."))
+except (ImportError, WorkbenchError):
+    found = record
+    print("The log of this machine does not hold this run; this is what the notebook stores.")
+print(found.summary)"""
+
+_COMPARE = """\
+print(again.answer)
+print("The same answer as recorded." if again.answer == record.answer else "Another answer than recorded.")"""
+
+
+def export_run(events: Iterable[Event], path: str | Path) -> Path:
+    """Write the run as a notebook to `path`, replacing a notebook that is there; returns the path.
+
+    Raises UsageError when that is no place for a notebook, WorkbenchError when the disk is full.
+    """
+    target = _checked(Path(path))
+    _write_whole(target, nbformat.writes(notebook(Record.of(events))) + "\n")
+    return Path(path)
+
+
+def notebook(record: Record) -> NotebookNode:
+    """The notebook of a run."""
+    data = record.data
+    workers = len(data["lanes"])
+    cells = [
+        ("title", f"# Run {escaped(record.run_id)}\n\n{_in_words(record)}"),
+        ("task", f"## Task\n\n{preformatted(data['task'])}"),
+        ("settings", f"## Settings\n\n{table_html(('setting', 'value'), _settings(data))}"),
+        ("answer", f"## Answer\n\n{_answer(record)}"),
+        ("lanes-title", f"## What the worker{'' if workers == 1 else 's'} wrote and called"),
+        ("record", new_code_cell(_record_source(record), metadata={"jupyter": {"source_hidden": True}})),
+        ("lanes", _drawn("record.lanes", record.lanes)),
+        ("calls-title", "## Calls"),
+        ("calls", _drawn("record.calls", record.calls)),
+        ("timeline-title", "## Timeline"),
+        ("timeline", _drawn("record.timeline", record.timeline)),
+        ("figures-title", "## Figures"),
+        ("figures", _drawn("record.figures", record.figures)),
+        ("log-title", "## The run in the log"),
+        ("log", new_code_cell(_FROM_LOG)),
+        ("again-title", "## Once more\n\nThe same task with the same settings; on the same machine, the same tokens."),
+        ("again", new_code_cell(_again_source(data))),
+        ("compare", new_code_cell(_COMPARE)),
+    ]
+    made: NotebookNode = new_notebook(
+        cells=[_named(name, new_markdown_cell(cell) if isinstance(cell, str) else cell) for name, cell in cells],
+        metadata={
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+            "workbench": {"run_id": record.run_id, "record_version": data["version"]},
+        },
+    )
+    nbformat.validate(made)
+    return made
+
+
+def _named(name: str, cell: NotebookNode) -> NotebookNode:
+    cell["id"] = name  # by default it is drawn by lot
+    return cell
+
+
+def _drawn(source: str, picture: Picture) -> NotebookNode:
+    output = new_output("display_data", {"text/html": picture.html, "text/plain": picture.text})
+    cell: NotebookNode = new_code_cell(source, outputs=[output])
+    return cell
+
+
+def _in_words(record: Record) -> str:
+    figures, lanes = record.data["counters"], record.data["lanes"]
+    workers = f"{len(lanes)} worker{'' if len(lanes) == 1 else 's'}"
+    steps = f"{figures['steps']} step{'' if figures['steps'] == 1 else 's'}"
+    ends = {
+        "solved": f"Solved by {workers}", "unanswered": f"Ended without an answer, {workers}",
+        "stopped": f"Stopped by a person, {workers}", "failed": f"Failed, {workers}",
+    }  # fmt: skip
+    begin = ends.get(record.data["status"], f"Interrupted, {workers}")
+    return f"{begin}, in {steps} and {figures['wall_s']:.1f} s, with {figures['calls']} tool calls."
+
+
+def _settings(data: dict[str, Any]) -> list[tuple[str, object]]:
+    named = {name: data[name] for name in ("model", "model_fingerprint", "layout", "seed")}
+    workers = {"workers": [lane["worker"] for lane in data["lanes"]]}
+    versions = {f"version of {name}": value for name, value in data["versions"].items()}
+    rows = {**named, **workers, **data["settings"], "tools": data["tools"], **versions}
+    return [(name.replace("_", " "), _readable(value)) for name, value in rows.items()]
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _answer(record: Record) -> str:
+    parts = [preformatted(record.answer) if record.answer else "The run has no answer."]
+    if record.data["error"]:
+        parts.append(preformatted(record.data["error"]))
+    if record.data["items"]:
+        parts.append(record.items.html)
+    return "\n\n".join(parts)
+
+
+def _record_source(record: Record) -> str:
+    # Without a single quote in it, and as a raw string, JSON is a Python literal as it stands.
+    stored = record.to_json().replace("'", "\\u0027")
+    return (
+        "# What was recorded. Everything below draws from it, so no log and no model is needed.\n"
+        f"from workbench.record import Record\n\nrecord = Record.from_json(r'''{stored}''')"
+    )
+
+
+def _again_source(data: dict[str, Any]) -> str:
+    settings = {"model": data["model"], "workers": len(data["lanes"]), "layout": data["layout"], "seed": data["seed"]}
+    settings |= {name: data["settings"][name] for name in REPEATED_SETTINGS if name in data["settings"]}
+    given = {name: repr(value) for name, value in settings.items()}
+    lines = ["from workbench import Workbench", ""]
+    if str(data["model"]).startswith("~"):
+        lines.insert(0, "import os\n")
+        given["model"] = f"os.path.expanduser({data['model']!r})"
+    lines += [f"task = {_literal(data['task'])}", ""]
+    lines += [f"workbench = Workbench({', '.join(f'{name}={value}' for name, value in given.items())})"]
+    return "\n".join([*lines, "again = workbench.run(task)", "again"])
+
+
+def _literal(text: str) -> str:
+    """A Python string that reads as the text does, where that is possible."""
+    plain = "\n" in text and "\\" not in text and '"""' not in text and not text.endswith('"')
+    return f'"""{text}"""' if plain and all(line.isprintable() for line in text.split("\n")) else repr(text)
+
+
+def _checked(path: Path) -> Path:
+    """The file to write, links followed."""
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise UsageError(f"{path} is a folder: name a file in it, like {path / 'run.ipynb'}.")
+        if path.suffix != ".ipynb":
+            raise UsageError(f"{path} would not open as a notebook: let its name end in .ipynb.")
+        if not target.parent.is_dir():
+            raise UsageError(f"There is no folder {path.parent}: make it first, or write somewhere else.")
+        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+            raise UsageError(f"{path} may not be overwritten: choose another name.")
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a null character
+        raise UsageError(f"{str(path)!r} cannot be written ({_reason(error)}): choose another place.") from error
+    return target
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Beside its place first, then moved there: a reader sees the old file or the new one."""
+    beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkbenchError(f"The disk is full: free some space and export to {target.name} again.") from error
+        raise UsageError(f"{target} cannot be written ({_reason(error)}): choose another place.") from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,382 @@
+"""The Python face: `Workbench` starts runs, `Run` is the handle of one. The engine works in a thread of its own.
+
+In: tasks and wishes. Out: events in the run log; everything a handle shows is read from them. Above: people, `cli`,
+notebooks. Below: `driver` (one run), `log`, `hogwild.collaboration.advance` (one step over all runs of the engine).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from toolsets.builtin import BUILTINS
+from toolsets.tool import Tool
+from workbench import events as ev
+from workbench.errors import LogError, UsageError, WorkbenchError
+from workbench.export import export_run
+from workbench.log import RunLog, new_run_id
+from workbench.models import load_engine
+from workbench.paths import log_path
+from workbench.widget import mimebundle
+from workbench.worksheet import read_task
+from workbench.writer import RunWriter
+
+if TYPE_CHECKING:
+    from hogwild import Engine
+    from workbench.driver import Driver
+
+LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
+MAX_WORKERS = 8
+
+
+class Run:
+    """One run, from the moment it was asked for. `await run` and `run.answer` wait for its end."""
+
+    def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
+        self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
+        self._done = threading.Event()
+        self._wishes: list[str] = []
+        self._paused = False
+        self._final: ev.RunFinished | None = None
+        self._error: WorkbenchError | None = None
+
+    @property
+    def status(self) -> str:
+        """running, or how it ended: solved, unanswered, stopped, failed."""
+        return self._final.status if self._final else "running"
+
+    @property
+    def answer(self) -> str:
+        """Waits for the end. Raises WorkbenchError if the run failed."""
+        return self._finished().answer
+
+    @property
+    def items(self) -> list[ev.AnsweredItem]:
+        """Waits for the end; the worksheet's questions with answer and worker."""
+        return self._finished().items
+
+    @property
+    def metrics(self) -> ev.Metrics:
+        """Waits for the end; steps, wall_s, tokens_per_s, cache_tokens, calls, workers."""
+        return self._finished().metrics
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """True once the run has ended."""
+        return self._done.wait(timeout_s)
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        yield from asyncio.to_thread(self._done.wait).__await__()
+        self._finished()
+        return self
+
+    def events(self, since: int = 0) -> Iterator[ev.Event]:
+        """The run's events after number `since`, as they come, until it has ended."""
+        self._flush()
+        return self._host.log.follow(self.id, since)
+
+    def stop(self) -> None:
+        """End the run after the step it is in. Idempotent."""
+        self._wish("stop")
+
+    def pause(self) -> None:
+        """Hold all workers after the step they are in."""
+        self._wish("pause")
+
+    def resume(self) -> None:
+        """Let paused workers go on."""
+        self._wish("resume")
+
+    def export(self, path: str | Path) -> Path:
+        """Write the run as a notebook; returns where."""
+        self._flush()
+        return export_run(self._host.log.events(self.id), path)
+
+    def _flush(self) -> None:
+        if not self._done.is_set():
+            self._writer.flush()
+
+    def _wish(self, what: str) -> None:
+        if not self._done.is_set():
+            self._wishes.append(what)
+            self._host._wake()
+
+    def _finished(self) -> ev.RunFinished:
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._final is not None
+        return self._final
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.status}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return mimebundle(self)
+
+
+class Workbench:
+    """Runs on one model. The model is loaded with the first run, in a thread of its own; `close` ends that thread.
+
+    workers: how many. layout: contiguous, interleaved, combined, independent. max_tokens: per worker; max_run_tokens:
+    of all together. attention: log how much each worker looks at each block. tools: the built-in ones by default.
+    data_dir: where the run log lies.
+    """
+
+    def __init__(
+        self,
+        model: str = "embedded",
+        workers: int = 2,
+        layout: str = "contiguous",
+        seed: int = 0,
+        max_tokens: int | None = None,
+        data_dir: str | Path | None = None,
+        attention: bool = False,
+        *,
+        max_run_tokens: int | None = None,
+        temperature: float = 0.0,
+        device: str = "cpu",
+        dtype: str = "auto",
+        tools: Mapping[str, Tool] | None = None,
+    ) -> None:
+        self.model, self.device, self.dtype = model, device, dtype
+        self.tools = dict(BUILTINS if tools is None else tools)
+        self.settings: dict[str, Any] = {
+            "workers": workers,
+            "layout": layout,
+            "seed": seed,
+            "max_tokens": max_tokens,
+            "max_run_tokens": max_run_tokens,
+            "temperature": temperature,
+            "attention": attention,
+        }
+        _check(self.settings)
+        self.log = RunLog(log_path(Path(data_dir)) if data_dir is not None else None)
+        self._changed = threading.Condition()
+        self._waiting: list[Run] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, task: str, **overrides: Any) -> Run:
+        """Start a run and return its handle at once. Overrides: any of the settings above, for this run only."""
+        unknown = sorted(set(overrides) - set(self.settings))
+        if unknown:
+            raise UsageError(f"A run has no setting '{unknown[0]}'; it has {', '.join(self.settings)}.")
+        settings = {**self.settings, **overrides}
+        _check(settings)
+        read_task(task)
+        if self._closed:
+            raise UsageError("This workbench is closed; make a new one.")
+        run_id = new_run_id()
+        run = Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task)
+        with self._changed:
+            self._waiting.append(run)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="workbench-engine", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return run
+
+    def close(self) -> None:
+        """Stop what still runs and end the engine's thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        """The engine's thread."""
+        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="workbench-tool") as pool:
+            _Host(self, pool).work()
+
+
+class _Host:
+    """Steps all runs of one workbench; lives in the engine's thread."""
+
+    def __init__(self, bench: Workbench, pool: ThreadPoolExecutor) -> None:
+        self.bench, self.pool = bench, pool
+        self.engine: Engine | None = None
+        self.active: dict[Run, Driver] = {}
+
+    def work(self) -> None:
+        from hogwild.collaboration import advance
+
+        while self._begin_waiting():
+            self._grant_wishes()
+            due = {driver.run: run for run, driver in self.active.items()}
+            assert self.engine is not None or not due
+            stepped = self._guarded(lambda: advance(self.engine, list(due), mass=self._mass()))  # type: ignore[arg-type]
+            for one, happenings, step, feeds in stepped or ():
+                run = due[one]
+                if run in self.active:
+                    self._safely(run, lambda d=self.active[run], a=(happenings, step, feeds): d.stepped(*a))  # type: ignore[misc]
+            if not stepped:
+                self._idle()
+            for run, driver in list(self.active.items()):
+                if driver.ended:
+                    self._finish(run, driver)
+
+    def _mass(self) -> bool:
+        return any(driver.spec.attention for driver in self.active.values())
+
+    def _begin_waiting(self) -> bool:
+        """Take up new runs, waiting for one if there is nothing to do; False when the workbench is closed."""
+        bench = self.bench
+        with bench._changed:
+            while not bench._waiting and not self.active and not bench._closed:
+                bench._changed.wait()
+            fresh, bench._waiting = bench._waiting, []
+            closing = bench._closed
+        for run in fresh:
+            self._begin(run)
+        if closing:
+            for run, driver in list(self.active.items()):
+                driver.stop()
+                self._finish(run, driver)
+        return not closing
+
+    def _begin(self, run: Run) -> None:
+        from hogwild.errors import HogwildError
+        from hogwild.prompting import NAMES
+        from hogwild.sampling import Sampling
+        from workbench.driver import Driver, Spec
+
+        how = run._settings
+        try:
+            if self.engine is None:
+                self.engine = load_engine(self.bench.model, self.bench.device, self.bench.dtype)
+            spec = Spec(
+                run._task,
+                NAMES[: how["workers"]],
+                layout=how["layout"],
+                seed=how["seed"],
+                max_tokens=how["max_tokens"],
+                max_run_tokens=how["max_run_tokens"],
+                sampling=Sampling(temperature=how["temperature"]),
+                attention=how["attention"],
+            )
+            driver = Driver(self.engine, spec, self.bench.tools, run._writer.append, self.pool, self.bench._wake)
+            run._writer.append(self._started(run, driver))
+            driver.open()
+            self.active[run] = driver
+        except HogwildError as error:
+            self._fail(run, UsageError(str(error)))
+        except WorkbenchError as error:
+            self._fail(run, error)
+
+    def _started(self, run: Run, driver: Driver) -> ev.RunStarted:
+        assert self.engine is not None
+        versions = {name: version(name) for name in ("torch", "transformers")}
+        versions["python"] = ".".join(map(str, sys.version_info[:3]))
+        return ev.RunStarted(
+            task=run._task,
+            items=list(driver.task.items),
+            model=self.bench.model,
+            model_fingerprint=self.engine.fingerprint,
+            versions=versions,
+            seed=run._settings["seed"],
+            layout=run._settings["layout"],
+            workers=list(driver.spec.workers),
+            settings={**run._settings, "device": self.bench.device, "dtype": str(self.engine.dtype).split(".")[-1]},
+            tools=list(self.bench.tools),
+        )
+
+    def _grant_wishes(self) -> None:
+        for run, driver in list(self.active.items()):
+            wishes, run._wishes = run._wishes, []
+            for wish in wishes:
+                if wish == "stop":
+                    driver.stop()
+                else:
+                    run._paused = wish == "pause"
+                    driver.run.pause() if run._paused else driver.run.resume()
+            if driver.ended:
+                self._finish(run, driver)
+
+    def _idle(self) -> None:
+        """Nothing is due: everybody waits for a tool or is paused."""
+        for run, driver in list(self.active.items()):
+            self._safely(run, driver.settle)
+        waits = all(run._paused or driver._running for run, driver in self.active.items())
+        if self.active and waits:
+            with self.bench._changed:
+                if not any(run._wishes for run in self.active) and not self.bench._waiting:
+                    self.bench._changed.wait(0.5)
+
+    def _guarded(self, how: Callable[[], Any]) -> Any:
+        """A step that fails ends every run that took part in it, with a sentence; the engine goes on."""
+        try:
+            return how()
+        except Exception as error:
+            for run in list(self.active):
+                self._fail(run, _as_ours(error))
+            return None
+
+    def _safely(self, run: Run, how: Callable[[], Any]) -> None:
+        try:
+            how()
+        except Exception as error:
+            self._fail(run, _as_ours(error))
+
+    def _finish(self, run: Run, driver: Driver) -> None:
+        outcome = driver.outcome()
+        final = ev.RunFinished(outcome.status, outcome.answer, outcome.items, outcome.metrics, None)
+        self._end(run, final, None)
+
+    def _fail(self, run: Run, error: WorkbenchError) -> None:
+        driver = self.active.get(run)
+        nothing = ev.Metrics(steps=0, wall_s=0.0, tokens_per_s=0.0, cache_tokens=0, calls=0, workers=[])
+        metrics = driver.metrics() if driver else nothing
+        self._end(run, ev.RunFinished("failed", "", [], metrics, str(error)), error)
+
+    def _end(self, run: Run, final: ev.RunFinished, error: WorkbenchError | None) -> None:
+        driver = self.active.pop(run, None)
+        if driver is not None:
+            driver.close()
+        try:
+            run._writer.append(final)
+            run._writer.close()
+        except LogError as failed:
+            error = error or failed
+        run._final, run._error = final, error
+        run._done.set()
+
+
+def _as_ours(error: Exception) -> WorkbenchError:
+    if isinstance(error, WorkbenchError):
+        return error
+    return WorkbenchError(f"The run broke off: {type(error).__name__}: {error}")
+
+
+def _check(settings: dict[str, Any]) -> None:
+    """One sentence for a setting that makes no sense."""
+    workers = settings["workers"]
+    if not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers}.")
+    if settings["layout"] not in LAYOUTS:
+        raise UsageError(f"There is no layout '{settings['layout']}'; choose one of {', '.join(LAYOUTS)}.")
+    for name in ("max_tokens", "max_run_tokens"):
+        budget = settings[name]
+        if budget is not None and (not isinstance(budget, int) or budget < 1):
+            raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
+    if not 0.0 <= settings["temperature"] <= 100.0:
+        raise UsageError(f"The temperature must lie between 0 and 100; it is {settings['temperature']}.")

@@ -1,0 +1,71 @@
+"""A task that is a list of questions: found in what a person typed, and its answers in what workers wrote.
+
+In: text. Out: plain values. Pure. Neighbours: `driver` parses the task before a run and the answers after it.
+"""
+
+import re
+from dataclasses import dataclass
+
+from workbench.errors import UsageError
+from workbench.events import AnsweredItem, Item
+
+MAX_TASK_CHARS = 200_000
+_NUMBERED = re.compile(r"^\s*(\d{1,3})\s*[.):]\s+(.*\S)\s*$")
+_JOINT = re.compile(r"^\s*(?:Answer\s+)?(\d{1,3})\s*:\s*(.*\S)\s*$", re.MULTILINE)
+# A worker's line may follow a call on the same line, where the result stood.
+_OWN = re.compile(r"\bAnswer (\d{1,3}):[ \t]*(.*\S)")
+_CLAIMED = re.compile(r"\bI take (\d{1,3})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The text as a model gets it, and its items, empty where it is no list."""
+
+    text: str
+    items: tuple[Item, ...] = ()
+
+
+def read_task(text: str, *, always_items: bool = False) -> Task:
+    """A task as it was typed. Numbered lines are items; with `always_items` every line is one.
+
+    Raises UsageError for a task that is empty, binary or absurdly long.
+    """
+    if "\0" in text or sum(not (c.isprintable() or c.isspace()) for c in text[:4000]) > 40:
+        raise UsageError("The task is not text (it holds binary data): give a plain text file or a quoted task.")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise UsageError("The task is empty: type at least one question.")
+    if len(text) > MAX_TASK_CHARS:
+        raise UsageError(f"The task has {len(text):,} characters and may have {MAX_TASK_CHARS:,}: shorten it.")
+    numbered = [match.group(2) for line in lines if (match := _NUMBERED.match(line))]
+    if len(numbered) == len(lines):
+        questions = numbered
+    elif always_items:
+        questions = [match.group(2) if (match := _NUMBERED.match(line)) else line for line in lines]
+    else:
+        return Task(text.strip())
+    items = tuple(Item(item=number, question=question) for number, question in enumerate(questions, start=1))
+    return Task("\n".join(f"{item['item']}. {item['question']}" for item in items), items)
+
+
+def answers_in(text: str) -> dict[int, str]:
+    """The last answer given for each item of a joint answer, in lines such as `3: 12` or `Answer 3: 12`."""
+    return {int(number): answer for number, answer in _JOINT.findall(text)}
+
+
+def claims_in(text: str) -> list[int]:
+    """Items that a worker says it takes, in order."""
+    return [int(number) for number in _CLAIMED.findall(text)]
+
+
+def answered(items: tuple[Item, ...], joint: str, lanes: dict[str, str]) -> list[AnsweredItem]:
+    """Each item with its answer (the joint one, else the worker's own line) and the worker who answered it."""
+    final = answers_in(joint)
+    own = {worker: {int(n): answer for n, answer in _OWN.findall(text)} for worker, text in lanes.items()}
+    result = []
+    for item in items:
+        number = item["item"]
+        worker = next((name for name, given in own.items() if number in given), None)
+        answer = final.get(number) or (own[worker][number] if worker else None) or None
+        result.append(AnsweredItem(item=number, question=item["question"], answer=answer, worker=worker))
+    return result
