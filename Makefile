@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lab: $(VENV)/.lab
+lab: $(VENV)/.run
 	$(BIN)/jupyter lab $(ROOT_OK) $(NOTEBOOK)
 
 bench: $(VENV)/.run
@@ -51,17 +51,14 @@ clean:
 # ------------------------------------------------------------------------------------------------------------ set-up
 # One stamp for each set of packages: as long as pyproject.toml and constraints.txt stay as they are, pip is not called.
 
+# JupyterLab belongs to running: `make run` ends with the command that opens the run in it, and that has to work.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.made
-	$(INSTALL) -e .
-	@touch $@
-
-$(VENV)/.lab: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e '.[lab]'
-	@touch $@ $(VENV)/.run
+	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e '.[dev]'
-	@touch $@ $(VENV)/.run $(VENV)/.lab
+	@touch $@ $(VENV)/.run
 
 # `python3 -m venv` needs ensurepip, which Debian keeps in a package of its own. It is asked for beforehand, because
 # without it venv fails half-way and leaves a folder that looks like an environment.

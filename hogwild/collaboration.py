@@ -31,8 +31,8 @@ COMPACT_ABOVE = 8
 class Happening:
     """Something that a watcher may want to know.
 
-    kind: opened, frozen, decoded, injected, state. `text` of a decoded token is what it adds to the worker's text (it may
-    be empty while a character is incomplete).
+    kind: opened, frozen, decoded, injected, state. `text` of a decoded token is what it adds to the text (empty
+    while a character is incomplete).
     """
 
     kind: str
@@ -63,7 +63,9 @@ class _Text:
     """Token ids to text, one at a time, holding back characters that are not complete."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer, self.ids, self.shown = tokenizer, [], ""
+        self.tokenizer = tokenizer
+        self.ids: list[int] = []
+        self.shown = ""
 
     def add(self, token: int) -> str:
         self.ids.append(token)
@@ -134,7 +136,7 @@ class Collaboration:
         """Rules, tools and task, through the model's own chat template where it has one."""
         system = self.words.system(self.brief.workers, self.brief.tools)
         messages = [{"role": "system", "content": system}, {"role": "user", "content": self.brief.task}]
-        tokenizer = self.engine.tokenizer
+        tokenizer: Any = self.engine.tokenizer
         if not getattr(tokenizer, "chat_template", None):
             tools = "\n\nTools:\n" + "\n".join(self.brief.tools) if self.brief.tools else ""
             return f"{system}{tools if self.words.tools_in_template else ''}\n\nTask:\n{self.brief.task}\n\n"

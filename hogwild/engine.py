@@ -60,7 +60,9 @@ class Engine:
         except RuntimeError as error:
             raise HogwildError(f"There is no device '{device}'; choose cpu, or cuda where there is a GPU.") from error
         if place.type == "cuda" and not torch.cuda.is_available():
-            raise HogwildError("This torch finds no CUDA device; choose device='cpu', or install a CUDA build of torch.")
+            raise HogwildError(
+                "This torch finds no CUDA device; choose device='cpu', or install a CUDA build of torch."
+            )
         return cls(load(path_or_id, dtype, place))
 
     @property
@@ -75,7 +77,10 @@ class Engine:
     @cached_property
     def end_ids(self) -> frozenset[int]:
         """Tokens that end a turn."""
-        given = [self.model.generation_config.eos_token_id, self.model.config.get_text_config(decoder=True).eos_token_id]
+        given = [
+            self.model.generation_config.eos_token_id,
+            self.model.config.get_text_config(decoder=True).eos_token_id,
+        ]
         if self.tokenizer is not None:
             given.append(self.tokenizer.eos_token_id)
         flat = [token for one in given for token in (one if isinstance(one, list) else [one])]
@@ -181,7 +186,9 @@ class _Decoding:
     ) -> None:
         how = [sampling or Sampling()] * len(heads) if sampling is None or isinstance(sampling, Sampling) else sampling
         if len(how) != len(heads):
-            raise HogwildError(f"There are {len(heads)} workers and {len(how)} samplings; give one each, or one for all.")
+            raise HogwildError(
+                f"There are {len(heads)} workers and {len(how)} samplings; give one each, or one for all."
+            )
         self.engine, self.heads, self.stop, self.tape, self.limit = engine, heads, stop, tape, max_new_tokens
         self.end = list(step_end_ids)
         self.space = Workspace(
@@ -237,4 +244,3 @@ class _Decoding:
 
     def _ends_step(self, tokens: Sequence[int]) -> bool:
         return list(tokens[-len(self.end) :]) == self.end
-

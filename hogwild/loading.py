@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
 
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound
 from hogwild.families import ModelFacts, facts_of, refuse
@@ -78,15 +78,10 @@ def find(path_or_id: str | Path) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
-        held = cached_file(text, "config.json", _raise_exceptions_for_missing_entries=False, local_files_only=True)
-        if held is None:
-            raise LocalEntryNotFoundError(text)
-        return Path(snapshot_download(text, local_files_only=True))
-    except (OSError, LocalEntryNotFoundError, ValueError):
-        pass
-    try:
-        return Path(snapshot_download(text, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]))
+        # The hub's client asks the network whether the copy at hand is the newest, and uses it without a network.
+        return Path(snapshot_download(text, allow_patterns=patterns))
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ValueError) as error:
         raise ModelNotFound(
             f"There is no directory '{text}' here and no model of that id could be fetched; check the name and the "

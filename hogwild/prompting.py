@@ -25,8 +25,8 @@ class Prompting:
     otherwise the chat template gets the tools' schemas. header: begins a worker's block; step_header: begins a later
     step in layouts that close steps. separator: stands before each worker's own text. step_end: text that ends a step.
     check, check_every: a question put to a worker after that many tokens without one (0: never). closing: asks one
-    worker for the final answer, when all have finished or a budget is used up. closing_part: where the task is a list of
-    items, each worker is asked for its part of the joint answer instead, items {first} to {last}. closing_tokens: how
+    worker for the final answer, when all have finished or a budget is used up. closing_part: where the task is a
+    list, each worker is asked for its part of the joint answer instead, items {first} to {last}. closing_tokens: how
     long the answer may be.
     tool_response: a tool's result as it is put into the caller's block.
     """
@@ -83,7 +83,7 @@ class Prompting:
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise ValueError(f"A prompting has no field '{unknown[0]}'; it has {', '.join(known)}.")
-        values = {key: tuple(value) if key == "names" else value for key, value in given.items()}
+        values: dict[str, Any] = {key: tuple(value) if key == "names" else value for key, value in given.items()}
         return cls(**values)
 
     @classmethod

@@ -97,9 +97,7 @@ class Replay:
         """The model's own output object over the packed tokens; extra arguments (logits_to_keep, ...) are passed on."""
         if model.config._attn_implementation != ATTENTION:
             model.set_attn_implementation(ATTENTION)
-        return model(
-            input_ids=self.token_ids, position_ids=self.positions, use_cache=False, shared=self, **kwargs
-        )
+        return model(input_ids=self.token_ids, position_ids=self.positions, use_cache=False, shared=self, **kwargs)
 
     def offsets(self) -> list[int]:
         """First packed row of each strip."""

@@ -34,7 +34,7 @@ class _Group:
     plain: AttentionPlan
 
 
-class Step(Cache):  # type: ignore[misc]
+class Step(Cache):
     """One packed forward: the `past_key_values` that appends and the `shared` that attends.
 
     With `mass`, the shares of attention are summed over layers.

@@ -1,7 +1,8 @@
 """The seam to `transformers`: one registered attention function that hands every layer to whoever runs the forward.
 
-A forward is started with `shared=<something with attend()>`; the models pass keyword arguments through to the attention
-function untouched. Above: `runner.py` (live steps) and `replay.py` (whole runs). Below: transformers' AttentionInterface.
+A forward is started with `shared=<something with attend()>`; the models pass keyword arguments through to the
+attention function untouched. Above: `runner.py` (live steps) and `replay.py` (whole runs). Below: transformers'
+AttentionInterface.
 """
 
 from __future__ import annotations

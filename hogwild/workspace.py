@@ -1,9 +1,9 @@
 """The scheduler's state machine: workers, their blocks, and which tokens are due. Pure; no torch, no text, no clock.
 
 In: sampled tokens (`accept`), text handed to a worker (`inject`), people's wishes (`pause`, `stop`...). Out: `feeds()`,
-the tokens due in the next step with the view each of them sees. One step reads: feeds -> (somebody runs the model, which
-appends) -> `fed(feeds)` says who may sample -> `accept`. Above: `run.py` drives it with the engine, the embedded
-model's generator with a script. Below: `layouts.py`, `views.py`.
+the tokens due in the next step with the view each of them sees. One step reads: feeds -> (somebody runs the model,
+which appends) -> `fed(feeds)` says who may sample -> `accept`. Above: `collaboration.py` drives it with the engine,
+the embedded model's generator with a script. Below: `layouts.py`, `views.py`.
 """
 
 from __future__ import annotations

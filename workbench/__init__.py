@@ -1,10 +1,10 @@
 """The workbench: several LLM workers on one shared KV cache, started, watched and kept from Python or a terminal.
 
-    from workbench import Workbench
+from workbench import Workbench
 
-    wb = Workbench(workers=2)
-    run = wb.run("1. What is the gcd of 48 and 36?")
-    print(run.answer)
+wb = Workbench(workers=2)
+run = wb.run("1. What is the gcd of 48 and 36?")
+print(run.answer)
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hogwild.collaboration import Brief, Collaboration, Happening
 from hogwild.engine import Engine
@@ -81,10 +82,10 @@ class Driver:
             schemas=tuple(tool.schema() for tool in tools.values()),
             budget=spec.max_tokens,
             run_budget=spec.max_run_tokens,
-            sampling=Sampling(**{**_fields(spec.sampling), "seed": spec.seed}),
+            sampling=replace(spec.sampling, seed=spec.seed),
         )
         self.run = Collaboration(engine, brief, layout=spec.layout, prompting=words, listener=self._heard)
-        self.lanes: dict[str, str] = {name: "" for name in spec.workers}
+        self.lanes: dict[str, str] = dict.fromkeys(spec.workers, "")
         self.steps = self.calls = 0
         self.began = time.monotonic()
         self._scanners = {name: CallScanner() for name in spec.workers}
@@ -112,8 +113,7 @@ class Driver:
                     for feed in feeds
                 }
             tokens = [
-                ev.WorkerTokens(worker=one.worker, block=one.block, ids=list(one.ids), text=one.text)
-                for one in decoded
+                ev.WorkerTokens(worker=one.worker, block=one.block, ids=list(one.ids), text=one.text) for one in decoded
             ]
             self.emit(ev.TokensAdded(self.steps, tokens, shares))
         for one in decoded:
@@ -125,10 +125,13 @@ class Driver:
                 self._scanners[one.worker].finish()
         self.settle()
 
-    def settle(self) -> None:
-        """Hand over the results that have come, waiting a moment for fast tools, and close when all have ended."""
+    def settle(self, patience_s: float = PATIENCE_S) -> None:
+        """Hand over the results that have come, waiting a moment for fast tools, and close when all have ended.
+
+        To be called for a run that had nothing due in a step, too.
+        """
         if self._running:
-            done, _ = wait(self._running, timeout=PATIENCE_S)
+            done, _ = wait(self._running, timeout=patience_s)
             for future in sorted(done, key=lambda one: self._running[one][0]):
                 self._finish(future)
         if not self._running:
@@ -210,5 +213,5 @@ class Driver:
             self.emit(ev.WorkerStateChanged(one.worker, state, ""))
 
 
-def _fields(sampling: Sampling) -> dict[str, object]:
+def _fields(sampling: Sampling) -> dict[str, Any]:
     return {name: getattr(sampling, name) for name in Sampling.__dataclass_fields__}

@@ -58,7 +58,9 @@ def evaluate_worksheets(
                 break
             drivers = {driver.run: driver for _, driver in active}
             for run, happenings, step, feeds in advance(engine, list(drivers)):
-                drivers[run].stepped(happenings, step, feeds)
+                drivers.pop(run).stepped(happenings, step, feeds)
+            for driver in drivers.values():
+                driver.settle()
             for pair in [pair for pair in active if pair[1].ended or pair[1].steps > STEP_LIMIT]:
                 active.remove(pair)
                 scores.append(_score(*pair))

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -223,14 +224,19 @@ class _Host:
         while self._begin_waiting():
             self._grant_wishes()
             due = {driver.run: run for run, driver in self.active.items()}
-            assert self.engine is not None or not due
-            stepped = self._guarded(lambda: advance(self.engine, list(due), mass=self._mass()))  # type: ignore[arg-type]
+            if self.engine is None:  # the model could not be loaded, and every run that asked for it has been told
+                continue
+            stepped = self._guarded(partial(advance, self.engine, list(due), mass=self._mass()))
             for one, happenings, step, feeds in stepped or ():
-                run = due[one]
+                run = due.pop(one)
                 if run in self.active:
-                    self._safely(run, lambda d=self.active[run], a=(happenings, step, feeds): d.stepped(*a))  # type: ignore[misc]
+                    self._safely(run, partial(self.active[run].stepped, happenings, step, feeds))
             if not stepped:
                 self._idle()
+            else:
+                for run in due.values():
+                    if run in self.active:
+                        self._safely(run, partial(self.active[run].settle, 0.0))
             for run, driver in list(self.active.items()):
                 if driver.ended:
                     self._finish(run, driver)

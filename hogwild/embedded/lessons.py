@@ -1,7 +1,7 @@
 """Turns worksheets into batches for training: laid-out strips and the rows to learn from.
 
-In: seeds and a stage of the curriculum. Out: `Batch`es: strips for the replay, and for each chosen token its packed row.
-Below: `worksheets.py`, `script.py`, `hogwild.replay`. Above: `train.py`.
+In: seeds and a stage of the curriculum. Out: `Batch`es: strips for the replay, and the packed row of each chosen
+token. Below: `worksheets.py`, `script.py`, `hogwild.replay`. Above: `train.py`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ def lesson(seed: int, stage: Stage, encoder: Encoder, split: Split = "train") ->
 
 def batch(lessons: Sequence[Lesson]) -> Batch:
     """Pack lessons one after another."""
-    strips, rows, targets, kinds, offset = [], [], [], [], 0
+    strips: list[Strip] = []
+    rows: list[int] = []
+    targets: list[int] = []
+    kinds: list[int] = []
+    offset = 0
     for one in lessons:
         strip = lay_out(one.tape)
         strips.append(strip)

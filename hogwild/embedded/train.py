@@ -13,16 +13,16 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from hogwild.embedded.lessons import CURRICULUM, KINDS, Batch, Stage, batch, batches, lesson
@@ -101,8 +101,8 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCau
         max_position_embeddings=4096,
         rope_parameters={"rope_type": "default", "rope_theta": recipe.rope_theta},
         bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-        pad_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        eos_token_id=tokenizer.get_vocab()["<|im_end|>"],
+        pad_token_id=tokenizer.get_vocab()["<|endoftext|>"],
     )
     return Qwen3ForCausalLM(config)
 
@@ -146,9 +146,7 @@ class Training:
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         others = [p for n, p in self.model.named_parameters() if p.ndim != 2 or "embed" in n]
         self.optimizers = [
-            torch.optim.Muon(
-                matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
-            ),
+            torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, lr=recipe.embedding_lr, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.peak = [recipe.lr, recipe.embedding_lr]
@@ -183,7 +181,7 @@ class Training:
         self.note("eval", **self.evaluate(CURRICULUM[-1]))
         self.save()
 
-    def _noting(self, seeds: Iterable[int]) -> Iterable[int]:
+    def _noting(self, seeds: Iterable[int]) -> Iterator[int]:
         for seed in seeds:
             self.next_seed = seed - self.rank + self.world
             yield seed
@@ -294,7 +292,8 @@ def export(out: Path, target: Path) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(out / "tokenizer")
     model = new_model(recipe, tokenizer)
     model.load_state_dict(torch.load(out / "checkpoint.pt", weights_only=True)["model"])
-    model.to(torch.float16).save_pretrained(target)
+    model.half()
+    model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     words = json.dumps(WORKSHEETS.to_json(), indent=1, ensure_ascii=False)
     (target / "prompting.json").write_text(words + "\n", encoding="utf-8")
@@ -321,7 +320,7 @@ def main() -> None:
         if not (args.out / "tokenizer").exists():
             train_tokenizer(sample_texts(4000), recipe.vocab_size).save_pretrained(args.out / "tokenizer")
         port = random.randint(20_000, 60_000)
-        mp.spawn(_process, (recipe, args.out, args.processes, port), nprocs=args.processes)
+        spawn(_process, (recipe, args.out, args.processes, port), nprocs=args.processes)
     export(args.out, args.export or args.out / "model")
 
 

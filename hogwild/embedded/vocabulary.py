@@ -84,7 +84,7 @@ class Vocabulary:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        self.end = int(tokenizer.convert_tokens_to_ids("<|im_end|>"))
+        self.end: int = tokenizer.get_vocab()["<|im_end|>"]
         self._backend = tokenizer.backend_tokenizer
 
     def encode(self, text: str) -> list[int]:

@@ -66,9 +66,7 @@ def plan_attention(
         bias = torch.zeros(seen.shape, dtype=dtype, device=visible.device).masked_fill_(~seen, float("-inf"))
     sees = visible > 0
     rows_of = tuple(None if bool(column.all()) else column.nonzero().flatten() for column in sees.unbind(1))
-    return AttentionPlan(
-        cos, sin, bool(rotary and rotary.interleaved), bias, rows_of, tuple(lengths), turns.shape[0]
-    )
+    return AttentionPlan(cos, sin, bool(rotary and rotary.interleaved), bias, rows_of, tuple(lengths), turns.shape[0])
 
 
 def attend(

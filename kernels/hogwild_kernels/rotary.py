@@ -40,7 +40,7 @@ class Rotary:
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor, *, interleaved: bool = False) -> Tensor:
-    """Turn the first `cos.shape[-1]` dimensions of `x [..., head_dim]` by the angles of `cos, sin [..., rotary_dim]`."""
+    """Turn the first rotary_dim dimensions of `x [..., head_dim]` by the angles of `cos, sin [..., rotary_dim]`."""
     rotary_dim = cos.shape[-1]
     rotated, rest = (x, None) if rotary_dim == x.shape[-1] else (x[..., :rotary_dim], x[..., rotary_dim:])
     if interleaved:

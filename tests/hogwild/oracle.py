@@ -156,6 +156,39 @@ def greedy(
     return chosen, [torch.stack(r) for r in rows]
 
 
+def greedy_by_steps(
+    oracle: Oracle,
+    prompt: Sequence[int],
+    heads: Sequence[Sequence[int]],
+    step_end: Sequence[int],
+    unfinished_shared: bool,
+    steps: int = 200,
+) -> list[list[int]]:
+    """Token ids [worker][steps] where a worker's step ends with the tokens `step_end`: once the last has been read, the
+    block that they stand in goes to the end of the common history and the worker begins a new one. A view: the prompt,
+    the history, the other workers' unfinished blocks in order (when `unfinished_shared`), the own unfinished block."""
+    oracle.step([(("prompt",), prompt)])
+    workers = range(len(heads))
+    begun = [0 for _ in workers]
+    history: list[Name] = []
+    written: list[list[int]] = [[] for _ in workers]
+    due: list[list[int]] = [list(head) for head in heads]
+    chosen: list[list[int]] = [[] for _ in workers]
+    for _ in range(steps):
+        unfinished = [(w, begun[w]) for w in workers]
+        others = [[b for b in unfinished if b[0] != w and unfinished_shared] for w in workers]
+        logits = oracle.step([(("prompt", *history, *others[w], unfinished[w]), due[w]) for w in workers])
+        for w in workers:
+            written[w] += due[w]
+            if written[w][-len(step_end) :] == list(step_end):
+                history.append(unfinished[w])
+                begun[w] += 1
+                written[w] = []
+            chosen[w].append(int(logits[w][-1].argmax()))
+        due = [[ids[-1]] for ids in chosen]
+    return chosen
+
+
 _listener: Oracle | None = None
 
 

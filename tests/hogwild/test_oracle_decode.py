@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 import torch
-from oracle import Oracle, greedy
+from oracle import Oracle, greedy, greedy_by_steps
 from tiny_models import FAMILIES
 from twin import TOLERANCE, relative_error, text
 
@@ -42,6 +42,19 @@ def test_200_greedy_steps_pick_the_oracles_tokens(
     workers: int, separator: list[int], layout: str, engine: Engines, oracle: Oracles
 ) -> None:
     assert_same_decoding(engine("llama"), oracle("llama"), HEADS[:workers], separator, layout, 200)
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "combined"])
+@pytest.mark.parametrize("end", [[23], [23, 53]], ids=["one-token", "two-tokens"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_200_greedy_steps_pick_the_oracles_tokens_where_finished_steps_become_history(
+    workers: int, end: list[int], layout: str, engine: Engines, oracle: Oracles
+) -> None:
+    judge, heads = oracle("llama"), HEADS[:workers]
+    chosen = greedy_by_steps(judge, PROMPT, heads, end, layout == "combined", 200)
+    assert len(judge.blocks) >= 1 + workers + 4, "too few steps ended for this test to mean something"
+    ids = engine("llama").decode(PROMPT, heads=heads, layout=layout, max_new_tokens=200, stop=False, step_end_ids=end)
+    assert ids == chosen
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "llama"])

@@ -1,0 +1,61 @@
+"""One teacher-forced forward over a finished run gives the logits that the oracle computed step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from oracle import Oracle, greedy, greedy_by_steps
+from tiny_models import FAMILIES
+from twin import TOLERANCE, relative_error, text
+
+from hogwild import Engine
+from hogwild.tape import Tape
+
+Engines = Callable[[str], Engine]
+Oracles = Callable[[str], Oracle]
+
+PROMPT = text(19, seed=51)
+SEPARATOR = text(2, seed=52)
+HEADS = [text(4, seed=53), text(1, seed=54), text(7, seed=55)]
+STEPS = 40
+
+
+def replayed_rows(engine: Engine, tape: Tape, worker: int) -> torch.Tensor:
+    """The replay's logits after each of this worker's chunks: what its next token was picked from, `[chunks, vocab]`."""
+    logits = engine.replay(tape)
+    chunks = [chunk for chunk in tape.chunks if chunk.worker == str(worker)]
+    return torch.stack([logits[chunk.block][chunk.at + len(chunk.tokens) - 1] for chunk in chunks])
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "independent"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_replay_gives_the_logits_of_the_step_by_step_run(
+    family: str, layout: str, engine: Engines, oracle: Oracles
+) -> None:
+    tape = Tape()
+    engine(family).decode(
+        PROMPT, heads=HEADS, separator_ids=SEPARATOR, layout=layout, max_new_tokens=STEPS, stop=False, tape=tape
+    )
+    _, rows = greedy(oracle(family), PROMPT, HEADS, SEPARATOR, layout == "contiguous", STEPS)
+    for worker, truth in enumerate(rows):
+        ours = replayed_rows(engine(family), tape, worker)[:STEPS]
+        assert relative_error(ours, truth[: len(ours)]) < TOLERANCE
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "combined"])
+@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3", "phi3"])
+def test_replay_picks_the_same_tokens_where_finished_steps_become_history(
+    family: str, layout: str, engine: Engines, oracle: Oracles
+) -> None:
+    (free,), _ = greedy(oracle(family), PROMPT, HEADS[:1], steps=STEPS)
+    end = [max(free, key=free.count)]
+    tape = Tape()
+    engine(family).decode(
+        PROMPT, heads=HEADS, layout=layout, max_new_tokens=STEPS, stop=False, step_end_ids=end, tape=tape
+    )
+    chosen = greedy_by_steps(oracle(family), PROMPT, HEADS, end, layout == "combined", STEPS)
+    assert len({chunk.block for chunk in tape.chunks}) > 1 + len(HEADS), "no step ended"
+    for worker, ids in enumerate(chosen):
+        assert replayed_rows(engine(family), tape, worker).argmax(-1).tolist()[:STEPS] == ids
