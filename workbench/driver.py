@@ -80,7 +80,7 @@ class Driver:
             items=len(self.task.items),
             tools=tuple(tool.line() for tool in tools.values()),
             schemas=tuple(tool.schema() for tool in tools.values()),
-            budget=spec.max_tokens,
+            budget=spec.max_tokens or self._item_budget(),
             run_budget=spec.max_run_tokens,
             sampling=replace(spec.sampling, seed=spec.seed),
         )
@@ -174,6 +174,10 @@ class Driver:
 
     def close(self) -> None:
         self.run.release()
+
+    def _item_budget(self) -> int | None:
+        """Without a budget of its own, a worksheet's worker gets twice what doing every item alone would take."""
+        return 64 + 96 * len(self.task.items) if self.task.items else None
 
     def _plan(self, worker: str, call: AnyCall) -> None:
         self.calls += 1

@@ -248,7 +248,7 @@ def _place(view: list[str], run: list[str]) -> int | None:
 
 
 CROWDS = settings(
-    max_examples=50,
+    max_examples=30,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
