@@ -33,7 +33,7 @@ def probe(runner: Runner) -> None:
     try:
         runner.step([Feed((first,), tokens[:FIRST])], last_only=True)
         logits, _ = runner.step([Feed((first, second), tokens[FIRST:])], last_only=False)
-    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
+    except (RuntimeError, IndexError, TypeError, AttributeError, ValueError, KeyError) as error:
         raise UnsupportedModel(
             "numeric probe",
             f"This {model.config.model_type} model's attention does not fit a shared cache "
