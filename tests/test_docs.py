@@ -24,6 +24,8 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)|<(?:img|source) [^>]*src(?:set)?=\"(?!https?:)([^\"]+)\"")
+MODULE = re.compile(r"`((?:workbench|hogwild|hogwild_kernels|memory|toolsets)(?:\.(?!py`)\w+)+)`")
+FILE = re.compile(r"`((?:[\w.]+/)+[\w.]*)`")
 # These take minutes or wait for a person; that they parse has to be enough.
 ONLY_PARSED = (["eval"], ["runs", "follow"])
 PROGRAMS = {"git", "cd", "source", "make", "workbench", "python", "jupyter", ".ci/run"}
@@ -74,6 +76,16 @@ def test_every_link_leads_to_a_file(document: str) -> None:
     targets = [image or link for link, image in LINK.findall((ROOT / document).read_text())]
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_module_and_file_that_the_map_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = {
+        name.replace(".", "/").replace("hogwild_kernels", "kernels/hogwild_kernels") for name in MODULE.findall(text)
+    }
+    assert modules
+    assert [name for name in modules if not ((ROOT / f"{name}.py").exists() or (ROOT / name).is_dir())] == []
+    assert [name for name in FILE.findall(text) if not (ROOT / name).exists()] == []
 
 
 def test_every_make_target_exists() -> None:
