@@ -23,16 +23,17 @@ from hogwild.sampling import Sampler, Sampling
 from hogwild.views import Block, Feed, num_tokens
 from hogwild.workspace import ENDED, State, Workspace
 
-COMPACT_ABOVE = 8
-"""Frozen steps are merged into one block whenever more than this many small ones have come together."""
+COMPACT = 8
+"""So many neighbours in the history that were merged equally often become one block: a token is copied once per level,
+log8 of the run's steps in all, and there are never more than about 7 blocks per level."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
     """Something that a watcher may want to know.
 
-    kind: opened, frozen, decoded, injected, state. `text` of a decoded token is what it adds to the text (empty
-    while a character is incomplete).
+    kind: opened, frozen, merged, decoded, injected, state, ended. `text` of a decoded token is what it adds to the text
+    (empty while a character is incomplete); `ids` of merged blocks are the old blocks.
     """
 
     kind: str
@@ -95,7 +96,8 @@ class Collaboration:
             raise HogwildError(f"The model in {engine.directory} has no tokenizer; use Engine.decode with token ids.")
         if not brief.workers:
             raise HogwildError("A run needs at least one worker.")
-        self.engine, self.brief, self.tell = engine, brief, listener
+        self.engine, self.brief, self._listener = engine, brief, listener
+        self._held: list[Happening] | None = None
         self.words = prompting or Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
         self.layout = layout_named(layout)
         self.space = Workspace(
@@ -109,6 +111,14 @@ class Collaboration:
         self._step_text: dict[str, str] = {}
         self._since_check: dict[str, int] = {}
         self._written: dict[str, list[int]] = {}
+        self._merged: dict[int, int] = {}
+
+    def tell(self, happening: Happening) -> None:
+        """Tell the listener; what follows from a decoded token is told after it."""
+        if self._held is None:
+            self._listener(happening)
+        else:
+            self._held.append(happening)
 
     def open(self) -> None:
         """Feed the prompt and let every worker begin. Raises ContextOverflow if the task is too long."""
@@ -141,12 +151,18 @@ class Collaboration:
             tools = "\n\nTools:\n" + "\n".join(self.brief.tools) if self.brief.tools else ""
             return f"{system}{tools if self.words.tools_in_template else ''}\n\nTask:\n{self.brief.task}\n\n"
         schemas = list(self.brief.schemas) if self.words.tools_in_template and self.brief.schemas else None
-        try:
-            text = tokenizer.apply_chat_template(messages, tools=schemas, add_generation_prompt=True, tokenize=False)
-        except Exception:  # templates without a system role refuse one in their own ways
-            messages = [{"role": "user", "content": f"{system}\n\n{self.brief.task}"}]
-            text = tokenizer.apply_chat_template(messages, tools=schemas, add_generation_prompt=True, tokenize=False)
-        return str(text)
+        alone = [{"role": "user", "content": f"{system}\n\n{self.brief.task}"}]
+        for attempt in (messages, alone):  # templates without a system role refuse one in their own ways
+            try:
+                return str(
+                    tokenizer.apply_chat_template(attempt, tools=schemas, add_generation_prompt=True, tokenize=False)
+                )
+            except Exception as error:
+                failure = error
+        raise HogwildError(
+            f"The chat template of {self.engine.directory} cannot be used ({str(failure).splitlines()[0][:200]}); "
+            "repair its chat_template, or take it out of the tokenizer's files to do without."
+        ) from failure
 
     def add_worker(self, name: str, sampling: Sampling | None = None) -> None:
         """A worker begins, at the start or in mid-run."""
@@ -173,9 +189,15 @@ class Collaboration:
         return self.space.feeds()
 
     def took(self, feeds: Sequence[Feed], logits: Sequence[Tensor]) -> list[Happening]:
-        """The step has run: sample for everyone who may, and say what was decoded."""
+        """The step has run: sample for everyone who may. Returns what was decoded, then what follows from it."""
         rows = {feed.tag: row for feed, row in zip(feeds, logits, strict=True)}
-        return [self._sample(name, rows[name]) for name in self.space.fed(feeds)]
+        due = self.space.fed(feeds)
+        held = self._held = []
+        try:
+            decoded = [self._sample(name, rows[name]) for name in due]
+        finally:
+            self._held = None
+        return [*decoded, *held]
 
     def settle(self) -> None:
         """After the listeners have reacted: close the run when everybody has ended."""
@@ -215,8 +237,9 @@ class Collaboration:
         self.inject(worker, self.words.said(worker, text), "person")
 
     def inject(self, worker: str, text: str, source: str) -> None:
+        """Put text where a worker writes; one that waits for a tool goes on waiting."""
         ids = self._encode(text)
-        self.space.inject(worker, ids)
+        self.space.inject(worker, ids, awaited=False)
         self._injected(worker, text, ids, source)
         self._state(worker)
 
@@ -295,12 +318,21 @@ class Collaboration:
             self.inject(name, text, "closing")
 
     def _compact(self) -> None:
-        """Merge small finished steps, so that hundreds of steps do not mean hundreds of blocks."""
+        """Merge finished steps, so that hundreds of steps do not mean hundreds of blocks."""
+        while old := self._mergeable():
+            new = self.engine.compact(old)
+            self.space.compacted(old, new)
+            self._merged[new.id] = 1 + max(self._merged.pop(block.id, 0) for block in old)
+            self.tell(Happening("merged", block=new.id, ids=tuple(block.id for block in old), length=new.length))
+
+    def _mergeable(self) -> list[Block]:
+        """The first neighbours that were merged equally often, or nothing."""
         history = self.space.history
-        if len(history) <= 2 * COMPACT_ABOVE:
-            return
-        old = history[:COMPACT_ABOVE]
-        self.space.compacted(old, self.engine.compact(old))
+        levels = [self._merged.get(block.id, 0) for block in history]
+        for at in range(len(history) - COMPACT + 1):
+            if len(set(levels[at : at + COMPACT])) == 1:
+                return history[at : at + COMPACT]
+        return []
 
     def _ends_step(self, tokens: Sequence[int]) -> bool:
         name = next(name for name, worker in self.space.workers.items() if worker.step_ids is tokens)

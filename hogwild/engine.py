@@ -157,12 +157,17 @@ class Engine:
         With the contiguous layout worker w sees: the prompt, the other workers' blocks in order, the separator, its own
         block, which begins with `heads[w]`. The separator is encoded once, by itself. stop: end-of-sequence ends a
         worker (and stands at the end of its list); otherwise it is a token like any other. sampling: one for all, or
-        one per worker; greedy by default. step_end_ids: tokens that end a step in layouts that close steps. With
+        one per worker; greedy by default. step_end_ids: the sequence of tokens that, written in this order, ends a step
+        in layouts that close steps. With
         `logits=True` returns (ids, logits): per worker `[new tokens, vocab]` float32, row i being what token i was
         chosen from. tape: records who saw what, for `replay`.
         """
         if max_new_tokens < 0:
             raise HogwildError(f"max_new_tokens cannot be negative; it is {max_new_tokens}.")
+        if isinstance(step_end_ids, set | frozenset):
+            raise HogwildError(
+                "step_end_ids is a sequence of tokens in the order in which they end a step; give a list."
+            )
         if not heads:
             raise HogwildError("There must be at least one worker; give one header per worker.")
         return _Decoding(self, heads, layout, max_new_tokens, stop, sampling, step_end_ids, tape).run(

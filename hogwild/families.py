@@ -60,7 +60,7 @@ def refuse(config: Any) -> None:
     """Raise UnsupportedModel if the configuration shows a property that cannot be shared."""
 
     def no(property: str, why: str) -> None:
-        raise UnsupportedModel(property, f"A {config.model_type} model cannot share its cache: {why}; {TRY}.")
+        raise UnsupportedModel(property, f"The model type {config.model_type} cannot share its cache: {why}; {TRY}.")
 
     if getattr(config, "is_encoder_decoder", False):
         no("encoder-decoder", "it is an encoder-decoder, and workers share a decoder's cache")
@@ -78,6 +78,8 @@ def refuse(config: Any) -> None:
     if windowed or (not layer_types and _slides(config)):
         no("sliding window", "its sliding-window layers are not supported yet")
     rope = _rope_parameters(config)
+    if rope is None and getattr(config, "rotary_dim", None):
+        no("rotary embedding of its own", "it computes its rotary embedding itself, not by transformers' common one")
     if rope is None:
         no("learned positions", "it has learned positions or none, no rotary embedding")
     for parameters in rope or ():
@@ -91,7 +93,11 @@ def refuse(config: Any) -> None:
 
 
 def _slides(config: Any) -> bool:
-    return bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True) is not False
+    """A window as wide as the longest text never closes."""
+    window, longest = getattr(config, "sliding_window", None), getattr(config, "max_position_embeddings", None)
+    if not window or getattr(config, "use_sliding_window", True) is False:
+        return False
+    return longest is None or window < longest
 
 
 def _rope_parameters(config: Any) -> list[dict[str, Any]] | None:
@@ -108,13 +114,16 @@ def rotary_of(model: Any) -> Rotary:
     found = [module for module in model.modules() if isinstance(getattr(module, "inv_freq", None), torch.Tensor)]
     if not found:
         raise UnsupportedModel(
-            "learned positions", f"A {model.config.model_type} model has no rotary embedding to turn queries by; {TRY}."
+            "rotary embedding of its own",
+            f"The model type {model.config.model_type} has no rotary embedding of transformers' common kind to turn "
+            f"queries by; {TRY}.",
         )
     inv_freq = found[0].inv_freq.detach().to(torch.float64)
     if any(module.inv_freq.shape != inv_freq.shape for module in found):
         raise UnsupportedModel(
             "several rotary embeddings",
-            f"A {model.config.model_type} model rotates its layers in several ways, which is not supported; {TRY}.",
+            f"The model type {model.config.model_type} rotates its layers in several ways, which is not supported yet; "
+            f"{TRY}.",
         )
     rotate_half = getattr(sys.modules[type(model).__module__], "rotate_half", None)
     interleaved = rotate_half is not None and rotate_half(torch.arange(4.0)).tolist() == [-1.0, 0.0, -3.0, 2.0]

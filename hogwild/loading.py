@@ -7,17 +7,18 @@ In: a path or an id. Out: model, tokenizer (or None), facts, and the directory t
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from hogwild.errors import BrokenModel, HogwildError, ModelNotFound
-from hogwild.families import ModelFacts, facts_of, refuse
+from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
+from hogwild.families import TRY, ModelFacts, facts_of, refuse
 from hogwild.seam import ATTENTION
 
 HALF_ABOVE = 1_500_000_000
@@ -38,6 +39,7 @@ class Loaded:
 def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device) -> Loaded:
     """Load a model with its tokenizer. Raises ModelNotFound, BrokenModel or UnsupportedModel."""
     directory = find(path_or_id)
+    _known_type(directory)
     config = _read(lambda: AutoConfig.from_pretrained(directory), directory, "config.json")
     refuse(config.get_text_config(decoder=True))
     wanted = _dtype(dtype)
@@ -51,13 +53,22 @@ def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device)
             directory,
             "weights",
         )
+    except BrokenModel as error:
+        if isinstance(error.__cause__, KeyError) and ATTENTION in str(error.__cause__):
+            raise UnsupportedModel(
+                "attention of its own",
+                f"The model type {config.model_type} chooses among attentions of its own and cannot be given a shared "
+                f"one; {TRY}.",
+            ) from error
+        raise
     finally:
         logging.enable_progress_bar()
     lost = sorted([*info["missing_keys"], *(str(name) for name in info.get("mismatched_keys", ()))])
     if lost:
+        others = f" and {len(lost) - 1} more are" if len(lost) > 1 else " is"
         raise BrokenModel(
-            f"The weights in {directory} are incomplete: {lost[0]} and {len(lost) - 1} others are missing or have the "
-            "wrong shape; fetch the model again."
+            f"The weights in {directory} are incomplete: {lost[0]}{others} missing or of the wrong shape; fetch the "
+            "model again."
         )
     if dtype == "auto" and device.type == "cpu":
         model.to(torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16)
@@ -108,6 +119,21 @@ def _dtype(dtype: str | torch.dtype) -> Any:
     if dtype not in known:
         raise HogwildError(f"There is no dtype '{dtype}' here; choose auto, float32, bfloat16 or float16.")
     return known[dtype]
+
+
+def _known_type(directory: Path) -> None:
+    """Refuse a model type that the installed transformers does not know; a config.json that cannot be read is left
+    to transformers."""
+    try:
+        named = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return
+    if isinstance(named, str) and named not in CONFIG_MAPPING:
+        raise UnsupportedModel(
+            "unknown model type",
+            f"The installed transformers knows no model type '{named[:80]}' (in {directory / 'config.json'}); install "
+            f"a newer transformers, or {TRY}.",
+        )
 
 
 def _read(how: Any, directory: Path, what: str) -> Any:

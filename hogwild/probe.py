@@ -36,7 +36,7 @@ def probe(runner: Runner) -> None:
     except (RuntimeError, IndexError, TypeError, AttributeError, ValueError, KeyError) as error:
         raise UnsupportedModel(
             "numeric probe",
-            f"This {model.config.model_type} model's attention does not fit a shared cache "
+            f"The attention of the model type {model.config.model_type} does not fit a shared cache "
             f"({type(error).__name__}: {str(error).splitlines()[0][:120]}); {TRY}.",
         ) from error
     finally:
@@ -45,8 +45,8 @@ def probe(runner: Runner) -> None:
     if not difference <= TOLERANCE.get(cache.dtype, 1e-1):
         raise UnsupportedModel(
             "numeric probe",
-            f"This {model.config.model_type} model gives other logits on a split view than on the whole text (relative "
-            f"difference {difference:.1g}), so something in it depends on absolute positions; {TRY}.",
+            f"The model type {model.config.model_type} gives other logits on a split view than on the whole text "
+            f"(relative difference {difference:.1g}), so something in it depends on absolute positions; {TRY}.",
         )
 
 

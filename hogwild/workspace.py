@@ -149,17 +149,16 @@ class Workspace:
         if worker.budget is not None and worker.sampled >= worker.budget:
             worker.state = State.OUT_OF_BUDGET
 
-    def inject(self, name: str, tokens: Sequence[int]) -> None:
-        """Hand text to a worker. A waiting or ended worker goes on after it."""
+    def inject(self, name: str, tokens: Sequence[int], *, awaited: bool = True) -> None:
+        """Hand text to a worker. A waiting one goes on after what it waited for (`awaited`); an ended one goes on."""
         worker = self.workers[name]
         if worker.closes:
             worker.after_step.extend(tokens)
         else:
             worker.pending.extend(tokens)
-        if worker.state is State.PAUSED:
-            worker.resume_to = State.DECODING
-        else:
-            worker.state = State.DECODING
+        paused = worker.state is State.PAUSED
+        if awaited or (worker.resume_to if paused else worker.state) is not State.WAITING:
+            self._set(name, State.DECODING)
 
     def hold(self, name: str) -> None:
         """The worker waits (for a tool); what is pending is still fed, nothing is sampled."""

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
-from workbench.export import export_run
 from workbench.live import LiveView
 from workbench.log import RunLog
 from workbench.models import EMBEDDED, embedded_directory, load_engine
@@ -87,7 +86,7 @@ def run(
     if notebook is not None:
         written = started.export(notebook)
         if not as_json:
-            print(f"The run is in {written}. Open it with: {_jupyter()} lab {written}")
+            print(f"The run is in {written}. Open it with: {_lab()} {written}")
     if interrupted:
         raise typer.Exit(130)
     if started.status != "solved":
@@ -132,9 +131,11 @@ def follow(run_id: RunId) -> None:
 @runs.command()
 def export(run_id: RunId, out: Annotated[Path, typer.Argument(help="The notebook to write.")]) -> None:
     """Write a run as a notebook."""
+    from workbench.export import export_run
+
     log = RunLog()
     written = export_run(log.events(log.find(run_id)), out)
-    print(f"The run is in {written}. Open it with: {_jupyter()} lab {written}")
+    print(f"The run is in {written}. Open it with: {_lab()} {written}")
 
 
 @runs.command()
@@ -271,11 +272,11 @@ def _plain(summary: Any) -> dict[str, Any]:
     return {name: getattr(summary, name) for name in summary.__dataclass_fields__}
 
 
-def _jupyter() -> str:
-    beside = Path(sys.executable).with_name("jupyter")
-    if beside.exists():
-        return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
-    return "jupyter"
+def _lab() -> str:
+    """The command that opens a notebook; JupyterLab refuses to start as root unless it is told so."""
+    beside, here = Path(sys.executable).with_name("jupyter"), Path.cwd()
+    jupyter = (beside.relative_to(here) if beside.is_relative_to(here) else beside) if beside.exists() else "jupyter"
+    return f"{jupyter} lab --allow-root" if os.geteuid() == 0 else f"{jupyter} lab"
 
 
 __all__ = ["RunNotFound", "app", "main"]

@@ -96,10 +96,21 @@ class Driver:
 
     def open(self) -> None:
         """Feed the prompt. Raises ContextOverflow for a task that does not fit."""
-        how = _fields(self.run.brief.sampling)
         for name in self.spec.workers:
-            self.emit(ev.WorkerAdded(name, {**how, "banned": list(how["banned"])}, self.spec.max_tokens))
+            self._joined(name)
         self.run.open()
+
+    def add_worker(self, name: str) -> None:
+        """A worker joins in mid-run; nothing happens once the run is closing."""
+        if not self.run.closing:
+            self.lanes[name], self._scanners[name] = "", CallScanner()
+            self._joined(name)
+            self.run.add_worker(name)
+
+    def say(self, worker: str, text: str) -> None:
+        """A person's words into a worker's block; a worker that has ended goes on with them."""
+        if not self.run.closing:
+            self.run.say(worker, text)
 
     def stepped(self, happenings: Sequence[Happening], step: Step, feeds: Sequence[Feed]) -> None:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
@@ -116,6 +127,8 @@ class Driver:
                 ev.WorkerTokens(worker=one.worker, block=one.block, ids=list(one.ids), text=one.text) for one in decoded
             ]
             self.emit(ev.TokensAdded(self.steps, tokens, shares))
+        for one in happenings:
+            self._heard(one)
         for one in decoded:
             self.lanes[one.worker] += one.text
             for call in self._scanners[one.worker].feed(one.text):
@@ -175,19 +188,25 @@ class Driver:
     def close(self) -> None:
         self.run.release()
 
+    def _joined(self, name: str) -> None:
+        how = _fields(self.run.brief.sampling)
+        self.emit(ev.WorkerAdded(name, {**how, "banned": list(how["banned"])}, self.run.brief.budget))
+
     def _item_budget(self) -> int | None:
-        """Without a budget of its own, a worksheet's worker gets twice what doing every item alone would take."""
-        return 64 + 96 * len(self.task.items) if self.task.items else None
+        """Without a budget of its own, a worksheet's worker gets twice what doing every item alone would take: the item
+        in its own words, a call, an answer line."""
+        return 64 + sum(96 + len(item["question"]) for item in self.task.items) if self.task.items else None
 
     def _plan(self, worker: str, call: AnyCall) -> None:
         self.calls += 1
         name = f"c{next(self._numbers)}"
-        if self.run.space.workers[worker].state not in (State.DECODING, State.PAUSED):
-            return
         if isinstance(call, BrokenCall):
             self.emit(ev.CallPlanned(name, worker, "?", {}, call.raw))
         else:
             self.emit(ev.CallPlanned(name, worker, call.name, dict(call.arguments), call.raw))
+        if self.run.space.workers[worker].state not in (State.DECODING, State.PAUSED):
+            self.emit(ev.CallFinished(name, "failed", "", f"{worker} had ended when the call was complete.", 0.0))
+            return
         self.run.hold(worker)
         self.emit(ev.CallStarted(name))
         future = self.pool.submit(run_direct, call, self.tools)
@@ -208,6 +227,8 @@ class Driver:
             self.emit(ev.BlockOpened(one.block, role, one.worker or None, one.text, list(one.ids)))
         elif one.kind == "frozen":
             self.emit(ev.BlockFrozen(one.block, one.length))
+        elif one.kind == "merged":
+            self.emit(ev.BlocksMerged(one.block, one.length, list(one.ids)))
         elif one.kind == "injected":
             source: ev.Source = one.role  # type: ignore[assignment]
             self.emit(ev.TextInjected(one.worker, one.block, one.text, list(one.ids), source, None))

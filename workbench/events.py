@@ -122,6 +122,16 @@ class BlockPruned:
 
 
 @dataclass(frozen=True, slots=True)
+class BlocksMerged:
+    """Frozen neighbours of the common history became one block, `length` tokens long; the old ones are gone."""
+
+    kind: ClassVar[str] = "blocks_merged"
+    block: int
+    length: int
+    merged: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class TokensAdded:
     """One engine step: what every decoding worker sampled in it.
 
@@ -215,6 +225,7 @@ Payload = (
     | BlockOpened
     | BlockFrozen
     | BlockPruned
+    | BlocksMerged
     | TokensAdded
     | TextInjected
     | CallPlanned
@@ -234,6 +245,7 @@ KINDS: dict[str, Callable[..., Payload]] = {
         BlockOpened,
         BlockFrozen,
         BlockPruned,
+        BlocksMerged,
         TokensAdded,
         TextInjected,
         CallPlanned,

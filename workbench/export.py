@@ -24,7 +24,7 @@ from workbench.events import Event
 from workbench.record import Picture, Record
 from workbench.static_view import escaped, preformatted, table_html
 
-REPEATED_SETTINGS = ("max_tokens", "attention")
+REPEATED_SETTINGS = ("max_tokens", "max_run_tokens", "temperature", "attention", "device", "dtype")
 """The settings that `Workbench(...)` takes beside model, workers, layout and seed."""
 
 _FROM_LOG = """\

@@ -25,6 +25,7 @@ MERGED = "merged steps"
 """Whose words a block holds that was made of several, and which no event speaks of."""
 
 MomentKind = Literal["started", "joined", "says", "calls", "result", "told", "state", "finished"]
+GONE = frozenset({"pruned", "merged"})
 _REAL_ENDS = frozenset({"finished", "stopped", "out_of_budget"})
 
 
@@ -60,7 +61,7 @@ class CallView:
 
 @dataclass(slots=True)
 class BlockView:
-    """One block of the cache; `length` is in tokens, `state` is open, frozen or pruned."""
+    """One block of the cache; `length` is in tokens, `state` is open, frozen, pruned or merged (into another)."""
 
     block: int
     role: str = "worker"
@@ -128,7 +129,7 @@ class RunView:
                 self._text_injected(payload)
             case ev.CallPlanned() | ev.CallStarted() | ev.CallFinished() as payload:
                 self._call_changed(payload, event.time)
-            case ev.BlockOpened() | ev.BlockFrozen() | ev.BlockPruned() as payload:
+            case ev.BlockOpened() | ev.BlockFrozen() | ev.BlockPruned() | ev.BlocksMerged() as payload:
                 self._block_changed(payload)
             case ev.RunStarted() | ev.WorkerAdded() | ev.WorkerStateChanged() | ev.RunFinished() as payload:
                 self._course_changed(payload)
@@ -239,7 +240,7 @@ class RunView:
                 sign = "failed:" if call.state == "failed" else "->"
                 self._moment("result", call.worker, f"{call.label} {sign} {call.outcome}", call.call)
 
-    def _block_changed(self, payload: ev.BlockOpened | ev.BlockFrozen | ev.BlockPruned) -> None:
+    def _block_changed(self, payload: ev.BlockOpened | ev.BlockFrozen | ev.BlockPruned | ev.BlocksMerged) -> None:
         block = self._block(payload.block)
         match payload:
             case ev.BlockOpened():
@@ -248,11 +249,13 @@ class RunView:
             case ev.BlockFrozen():
                 block.state = "frozen"
                 self._set_length(block, payload.length)
-            case ev.BlockPruned() if block.state != "pruned":
-                block.state = "pruned"
-                self._cached -= block.length
-            case _:
-                pass
+            case ev.BlockPruned():
+                self._drop(block, "pruned")
+            case ev.BlocksMerged():
+                for old in payload.merged:
+                    self._drop(self._block(old), "merged")
+                block.role, block.state = MERGED, "frozen"
+                self._set_length(block, payload.length)
 
     def _course_changed(self, payload: ev.RunStarted | ev.WorkerAdded | ev.WorkerStateChanged | ev.RunFinished) -> None:
         match payload:
@@ -293,8 +296,13 @@ class RunView:
             self.blocks[block] = BlockView(block, worker=worker)
         self._set_length(self.blocks[block], self.blocks[block].length + tokens)
 
+    def _drop(self, block: BlockView, state: str) -> None:
+        if block.state not in GONE:
+            block.state = state
+            self._cached -= block.length
+
     def _set_length(self, block: BlockView, length: int) -> None:
-        if block.state != "pruned":
+        if block.state not in GONE:
             self._cached += length - block.length
         block.length = length
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from hogwild.prompting import NAMES
 from toolsets.builtin import BUILTINS
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
-from workbench.export import export_run
 from workbench.log import RunLog, new_run_id
 from workbench.models import load_engine
 from workbench.paths import log_path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from workbench.driver import Driver
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
-MAX_WORKERS = 8
+MAX_WORKERS = len(NAMES)
 
 
 class Run:
@@ -43,7 +44,8 @@ class Run:
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
         self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
         self._done = threading.Event()
-        self._wishes: list[str] = []
+        self._wishes: deque[Callable[[Driver], None]] = deque()
+        self._names = list(NAMES[: settings["workers"]])
         self._paused = False
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
@@ -84,18 +86,40 @@ class Run:
 
     def stop(self) -> None:
         """End the run after the step it is in. Idempotent."""
-        self._wish("stop")
+        self._wish(lambda driver: driver.stop())
 
     def pause(self) -> None:
         """Hold all workers after the step they are in."""
-        self._wish("pause")
+        self._wish(self._hold)
 
     def resume(self) -> None:
         """Let paused workers go on."""
-        self._wish("resume")
+        self._wish(self._let_go)
+
+    def say(self, text: str, worker: str | None = None) -> None:
+        """Put your words where a worker writes, by default the first; everybody who sees that block reads them."""
+        name = worker or self._names[0]
+        if name not in self._names:
+            raise UsageError(f"There is no worker {name} in this run; there are {', '.join(self._names)}.")
+        if not text.strip():
+            raise UsageError("There is nothing to say: give some text.")
+        self._wish(lambda driver: driver.say(name, text))
+
+    def add_worker(self, name: str | None = None) -> str:
+        """Let another worker join; returns its name."""
+        if len(self._names) >= MAX_WORKERS:
+            raise UsageError(f"A run has at most {MAX_WORKERS} workers, and this one has them all.")
+        given = name or next(one for one in NAMES if one not in self._names)
+        if given in self._names:
+            raise UsageError(f"There is a worker named {given} already; give the new one another name.")
+        self._names.append(given)
+        self._wish(lambda driver: driver.add_worker(given))
+        return given
 
     def export(self, path: str | Path) -> Path:
         """Write the run as a notebook; returns where."""
+        from workbench.export import export_run  # nbformat takes a second to import
+
         self._flush()
         return export_run(self._host.log.events(self.id), path)
 
@@ -103,7 +127,15 @@ class Run:
         if not self._done.is_set():
             self._writer.flush()
 
-    def _wish(self, what: str) -> None:
+    def _hold(self, driver: Driver) -> None:
+        self._paused = True
+        driver.run.pause()
+
+    def _let_go(self, driver: Driver) -> None:
+        self._paused = False
+        driver.run.resume()
+
+    def _wish(self, what: Callable[[Driver], None]) -> None:
         if not self._done.is_set():
             self._wishes.append(what)
             self._host._wake()
@@ -262,7 +294,6 @@ class _Host:
 
     def _begin(self, run: Run) -> None:
         from hogwild.errors import HogwildError
-        from hogwild.prompting import NAMES
         from hogwild.sampling import Sampling
         from workbench.driver import Driver, Spec
 
@@ -308,14 +339,9 @@ class _Host:
 
     def _grant_wishes(self) -> None:
         for run, driver in list(self.active.items()):
-            wishes, run._wishes = run._wishes, []
-            for wish in wishes:
-                if wish == "stop":
-                    driver.stop()
-                else:
-                    run._paused = wish == "pause"
-                    driver.run.pause() if run._paused else driver.run.resume()
-            if driver.ended:
+            while run._wishes:
+                self._safely(run, partial(run._wishes.popleft(), driver))
+            if run in self.active and driver.ended:
                 self._finish(run, driver)
 
     def _idle(self) -> None:

@@ -173,7 +173,8 @@ class _Play:
         actor.item = self.sheet.items[number - 1]
         self.lesson.claims.append((actor.name, number))
         topic = next(tool.description for tool in self.sheet.tools if tool.name == actor.item.tool)
-        actor.queue, actor.then = self.encoder.encode(f" {number}: {topic}.{self.words.step_end}"), "call"
+        claim = f" {number}: {actor.item.question}\n{topic}.{self.words.step_end}"
+        actor.queue, actor.then = self.encoder.encode(claim), "call"
         # " 3" is two tokens, a space and the digit: the claim is known once the second has been fed.
         own = self.space.own(actor.name)
         self.claimed_in[actor.name, number] = (own, own.length + 2)

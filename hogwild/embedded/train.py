@@ -40,7 +40,11 @@ EVAL_SEED = 10_000_000
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the outcome, beside the code. minutes: wall time at which the schedule ends."""
+    """Everything that decides the outcome, beside the code.
+
+    minutes: wall time at which the schedule ends. begin_with: a model directory to go on from, with its tokenizer,
+    instead of random weights.
+    """
 
     hidden_size: int = 256
     layers: int = 5
@@ -59,6 +63,7 @@ class Recipe:
     embedding_lr: float = 4e-3
     weight_decay: float = 0.05
     seed: int = 1
+    begin_with: str = ""
 
 
 def sample_texts(num: int) -> Iterable[str]:
@@ -87,7 +92,7 @@ def sample_texts(num: int) -> Iterable[str]:
 
 
 def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """A stock Qwen3 with random weights."""
+    """A stock Qwen3 with random weights, or with those of the directory that the recipe begins with."""
     torch.manual_seed(recipe.seed)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
@@ -104,7 +109,11 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCau
         eos_token_id=tokenizer.get_vocab()["<|im_end|>"],
         pad_token_id=tokenizer.get_vocab()["<|endoftext|>"],
     )
-    return Qwen3ForCausalLM(config)
+    model = Qwen3ForCausalLM(config)
+    if recipe.begin_with:
+        held = Qwen3ForCausalLM.from_pretrained(recipe.begin_with, dtype=torch.float32)
+        model.load_state_dict(held.state_dict())
+    return model
 
 
 def multiply_in_bfloat16(model: Any) -> None:
@@ -301,10 +310,11 @@ def export(out: Path, target: Path) -> None:
 
 def main() -> None:
     """Train, or go on with a training that was interrupted; then export."""
-    parser = argparse.ArgumentParser(description="Train the embedded model from nothing.")
+    parser = argparse.ArgumentParser(description="Train the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/embedded"), help="checkpoints and the log")
     parser.add_argument("--export", type=Path, help="write the model directory here; default OUT/model")
     parser.add_argument("--export-only", action="store_true", help="export the latest checkpoint, no training")
+    parser.add_argument("--begin-with", default="", metavar="DIR", help="a model directory to go on from")
     parser.add_argument("--minutes", type=float, default=Recipe.minutes, help="wall time of the whole schedule")
     parser.add_argument("--max-tokens", type=int, default=Recipe.max_tokens)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="one thread each")
@@ -312,12 +322,14 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if not args.export_only:
         held = args.out / "recipe.json"
-        recipe = Recipe(minutes=args.minutes, max_tokens=args.max_tokens)
+        recipe = Recipe(minutes=args.minutes, max_tokens=args.max_tokens, begin_with=args.begin_with)
         if held.exists():
             recipe = Recipe(**json.loads(held.read_text(encoding="utf-8")))
         else:
             held.write_text(json.dumps(asdict(recipe)), encoding="utf-8")
-        if not (args.out / "tokenizer").exists():
+        if not (args.out / "tokenizer").exists() and recipe.begin_with:
+            PreTrainedTokenizerFast.from_pretrained(recipe.begin_with).save_pretrained(args.out / "tokenizer")
+        elif not (args.out / "tokenizer").exists():
             train_tokenizer(sample_texts(4000), recipe.vocab_size).save_pretrained(args.out / "tokenizer")
         port = random.randint(20_000, 60_000)
         spawn(_process, (recipe, args.out, args.processes, port), nprocs=args.processes)

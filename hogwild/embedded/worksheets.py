@@ -2,7 +2,7 @@
 
 In: a seed and a split. Out: `Worksheet` values with the calls and answers that are right. Training draws from the
 training wordings, words and number ranges; `held_out` draws only wordings and numbers that training never shows.
-Below: `phrases.py` (wordings), `toolsets` (the tools, which compute the answers). Above: `script.py`, `evaluate`.
+Below: `phrases.py`, `wordings.py`, and `toolsets`, whose tools compute the answers. Above: `script.py`, `evaluate`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hogwild.embedded.phrases import (
     WORDS,
     WORDS_HELD_OUT,
 )
+from hogwild.embedded.wordings import FRAMES, WORDINGS, unfold
 from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
 from toolsets.parse import ToolCall
@@ -27,6 +28,7 @@ from toolsets.tool import Tool
 
 Split = Literal["train", "held_out"]
 
+UNFOLDED = 0.65  # of the training questions; the others are drawn from the phrase bank
 MAX_RESULT = 14  # characters: longer results would only teach copying
 UNITS = (("km", "mi", "m", "ft"), ("kg", "lb", "g", "oz"), ("l", "gal"), ("C", "F"), ("h", "min", "s"), ("cm", "in"))
 LONG_UNITS = (
@@ -118,6 +120,8 @@ class _Draw:
             return self.wording(tool, shown), tool, arguments, result.text, failed
 
     def wording(self, tool: str, shown: dict[str, str]) -> str:
+        if not self.held_out and self.rng.random() < UNFOLDED:
+            return self.cased(self.unfolded(tool).format(**shown))
         bank = PHRASES[tool]
         nouns = bank.nouns_held_out if self.held_out else bank.nouns_train
         questions = bank.questions_held_out if self.held_out else bank.questions_train
@@ -132,19 +136,30 @@ class _Draw:
                 noun = nouns[pick]
                 frames = FRAMES_TRAIN + FRAMES_HELD_OUT if self.held_out else FRAMES_TRAIN
             text = self.rng.choice(frames).replace("{x}", noun).format(**shown)
+        return self.cased(text)
+
+    def unfolded(self, tool: str) -> str:
+        bank = WORDINGS[tool]
+        pick = self.rng.randrange(len(bank.nouns) + len(bank.questions))
+        if pick >= len(bank.nouns):
+            return unfold(bank.questions[pick - len(bank.nouns)], self.rng)
+        frame = unfold(self.rng.choice(FRAMES), self.rng)
+        return frame.replace("{x}", unfold(bank.nouns[pick], self.rng))
+
+    def cased(self, text: str) -> str:
         return text[0].upper() + text[1:] if self.rng.random() < 0.9 else text
 
     def arguments(self, tool: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The arguments of a call, and how the question shows them."""
         values: dict[str, Any] = _ARGUMENTS[tool](self)
-        return values, {name: self.shown(value) for name, value in values.items()}
+        return values, {name: self.shown(value, tool != "convert_units") for name, value in values.items()}
 
-    def shown(self, value: Any) -> str:
+    def shown(self, value: Any, quotes: bool) -> str:
         if isinstance(value, list):
             texts = [str(number) for number in value]
             last = self.rng.choice((" and ", ", ", ", ")) if len(texts) > 1 else ""
             return ", ".join(texts[:-1]) + last + texts[-1]
-        if isinstance(value, str) and self.rng.random() < 0.3 and not value[0].isdigit():
+        if quotes and isinstance(value, str) and self.rng.random() < 0.3 and not value[0].isdigit():
             return f'"{value}"' if self.rng.random() < 0.6 else f"'{value}'"
         return str(value)
 
@@ -181,8 +196,14 @@ class _Draw:
     def word(self) -> str:
         if self.held_out:
             return self.rng.choice(WORDS_HELD_OUT)
-        if self.rng.random() < 0.55:
+        kind = self.rng.random()
+        if kind < 0.3:
             return self.rng.choice(WORDS)
+        if kind < 0.7:  # the beginning of one word and the end of another: new, and cut into tokens as words are
+            first, second = self.rng.sample(WORDS, 2)
+            blend = first[: self.rng.randint(1, len(first))] + second[-self.rng.randint(1, len(second)) :]
+            if blend not in WORDS_HELD_OUT and len(blend) <= 11:
+                return blend
         letters = [self.rng.choice("bcdfghjklmnpqrstvwxz" if i % 2 else "aeiouylnrst") for i in range(10)]
         return "".join(letters[: self.rng.randint(3, 9)])
 
@@ -198,9 +219,9 @@ class _Draw:
 
     def listed(self, needed: set[str]) -> list[Tool]:
         """The needed tools among others, in random order; sometimes all there are."""
-        if self.rng.random() < 0.15:
+        if self.rng.random() < 0.4:
             names = list(BUILTINS)
-            if self.rng.random() < 0.5:
+            if self.rng.random() < 0.3:
                 self.rng.shuffle(names)
         else:
             others = [name for name in BUILTINS if name not in needed]

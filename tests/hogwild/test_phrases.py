@@ -1,5 +1,6 @@
 """The phrase bank against the rules its users rely on: in comes hogwild.embedded.phrases, out come facts about it."""
 
+import random
 import re
 from collections import Counter
 from string import Formatter
@@ -7,6 +8,7 @@ from string import Formatter
 import pytest
 
 from hogwild.embedded.phrases import FRAMES_HELD_OUT, FRAMES_TRAIN, PHRASES, WORDS, WORDS_HELD_OUT
+from hogwild.embedded.wordings import FRAMES, WORDINGS, as_expression, unfold
 from toolsets.builtin import BUILTINS
 
 PARAMETERS = {name: sorted(tool.parameters["properties"]) for name, tool in BUILTINS.items()}
@@ -110,3 +112,41 @@ def test_words_are_plain_and_the_held_out_ones_are_others() -> None:
     assert len(WORDS_HELD_OUT) >= 75
     assert all(re.fullmatch(r"[a-z]{3,10}", word) for word in words)
     assert len(set(words)) == len(words)
+
+
+def patterns(tool: str) -> tuple[str, ...]:
+    return (*WORDINGS[tool].nouns, *WORDINGS[tool].questions)
+
+
+def questions_of(tool: str) -> list[str]:
+    return [as_expression(pattern) for pattern in WORDINGS[tool].questions]
+
+
+def matched_by(expressions: list[str], texts: list[str]) -> list[str]:
+    """Texts that some expression matches whole; capitals, spaces and final marks do not count."""
+    compiled = [re.compile(expression.replace(r"\ ", ""), re.IGNORECASE) for expression in expressions]
+    ended = {text: [plain(text) + mark for mark in ("", ".", "?", "!")] for text in texts}
+    return [text for text in texts if any(one.fullmatch(form) for one in compiled for form in ended[text])]
+
+
+@pytest.mark.parametrize("tool", PARAMETERS)
+def test_a_pattern_unfolds_into_texts_with_every_parameter(tool: str) -> None:
+    rng = random.Random(tool)
+    for pattern in patterns(tool):
+        for _ in range(20):
+            text = unfold(pattern, rng)
+            assert not re.search(r"[<>\[\]|]|  ", text), text
+            assert sorted(set(slots(text))) == PARAMETERS[tool], text
+            assert re.fullmatch(as_expression(pattern), text), (pattern, text)
+
+
+@pytest.mark.parametrize("tool", PARAMETERS)
+def test_no_pattern_unfolds_into_a_held_out_wording(tool: str) -> None:
+    p = PHRASES[tool]
+    nouns = [as_expression(pattern) for pattern in WORDINGS[tool].nouns]
+    assert not matched_by(nouns, list(p.nouns_held_out))
+    assert matched_by(questions_of(tool), [unfold(WORDINGS[tool].questions[0], random.Random(0))])
+    framed_nouns = [as_expression(frame).replace(r"\{x\}", f"(?:{'|'.join(nouns)})") for frame in FRAMES]
+    assert not matched_by([*questions_of(tool), *framed_nouns], list(p.questions_held_out))
+    frames = [as_expression(frame) for frame in FRAMES]
+    assert not matched_by(frames, list(FRAMES_HELD_OUT))

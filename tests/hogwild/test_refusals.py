@@ -45,6 +45,27 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "gpt2": ("learned position", {"model_type": "gpt2", "vocab_size": 97, "n_embd": 64, "n_layer": 2, "n_head": 4}),
     "opt": ("learned position", {**_SMALL, "model_type": "opt", "ffn_dim": 96, "word_embed_proj_dim": 64}),
+    "gptj": (
+        "rotary embedding itself",
+        {"model_type": "gptj", "vocab_size": 97, "n_embd": 64, "n_layer": 2, "n_head": 4, "rotary_dim": 8},
+    ),
+    "codegen": (
+        "rotary embedding itself",
+        {
+            "model_type": "codegen",
+            "vocab_size": 97,
+            "n_embd": 64,
+            "n_layer": 2,
+            "n_head": 4,
+            "rotary_dim": 8,
+            "n_ctx": 64,
+            "n_positions": 64,
+        },
+    ),
+    "falcon": (
+        "attentions of its own",
+        {key: value for key, value in _SMALL.items() if key != "head_dim"} | {"model_type": "falcon"},
+    ),
     "llama-dynamic": (
         "dynamic",
         {**_SMALL, "model_type": "llama", "rope_parameters": {**_ROPE, "rope_type": "dynamic", "factor": 2.0}},
@@ -266,3 +287,17 @@ def test_damaged_files_give_one_clear_error(damage: Callable[[Path], None], tmp_
     with pytest.raises(HogwildError) as error:
         load(folder)
     assert_one_clear_sentence(error.value, re.escape(str(folder)))
+
+
+def test_a_window_as_wide_as_the_longest_text_is_no_window(tmp_path: Path) -> None:
+    wide = {**_SMALL, "model_type": "mistral", "max_position_embeddings": 128, "sliding_window": 128}
+    assert load(saved(wide, tmp_path / "model")).facts.max_positions == 128
+
+
+def test_a_model_type_that_transformers_does_not_know_is_named(tmp_path: Path) -> None:
+    folder = saved({**_SMALL, "model_type": "llama"}, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "llama99"}))
+    with pytest.raises(UnsupportedModel) as refusal:
+        load(folder)
+    assert_one_clear_sentence(refusal.value, "llama99", "newer transformers")

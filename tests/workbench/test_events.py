@@ -15,6 +15,7 @@ from workbench.events import (
     BlockFrozen,
     BlockOpened,
     BlockPruned,
+    BlocksMerged,
     CallFinished,
     CallPlanned,
     CallStarted,
@@ -84,6 +85,7 @@ PAYLOADS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "block_frozen": st.builds(BlockFrozen, block=numbers, length=numbers),
     "block_pruned": st.builds(BlockPruned, block=numbers),
+    "blocks_merged": st.builds(BlocksMerged, block=numbers, length=numbers, merged=st.lists(numbers, max_size=8)),
     "tokens_added": st.builds(
         TokensAdded,
         step=numbers,

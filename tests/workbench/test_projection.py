@@ -166,6 +166,16 @@ def test_a_pruned_block_is_no_longer_held_and_a_frozen_one_has_the_length_it_was
     assert [(b.block, b.state) for b in view.blocks.values()] == [(1, "pruned"), (10, "frozen")]
 
 
+def test_merged_blocks_are_held_once_under_the_new_one() -> None:
+    story = started()
+    story.tokens(Alice="one")
+    story.add(ev.BlockFrozen(10, 9))
+    story.add(ev.BlocksMerged(99, 49, [1, 10]))
+    view = RunView.of(story.events)
+    assert view.cache_tokens == 49
+    assert [(b.block, b.state) for b in view.blocks.values()] == [(1, "merged"), (10, "merged"), (99, "frozen")]
+
+
 def test_attention_is_the_mean_share_on_each_owners_words() -> None:
     story = Story()
     story.begin(["Alice", "Bob"])
