@@ -9,7 +9,7 @@ result. Several collaborations may share one engine (`advance`). Above: `workben
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -19,13 +19,16 @@ from hogwild.errors import ContextOverflow, HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.prompting import SHARED_WORKSPACE, Prompting, parts
 from hogwild.runner import Step
-from hogwild.sampling import Sampler, Sampling
+from hogwild.sampling import Sampler, Sampling, for_worker
 from hogwild.views import Block, Feed, num_tokens
 from hogwild.workspace import ENDED, State, Workspace
 
 COMPACT = 8
 """So many neighbours in the history that were merged equally often become one block: a token is copied once per level,
 log8 of the run's steps in all, and there are never more than about 7 blocks per level."""
+
+CLOSING_ROOM = 32
+"""Tokens that are kept free in a full context for each part of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ class Collaboration:
         self._since_check: dict[str, int] = {}
         self._written: dict[str, list[int]] = {}
         self._merged: dict[int, int] = {}
+        self._deferred: list[tuple[str, str, str]] = []
+        self._closing_room: int | None = None
 
     def tell(self, happening: Happening) -> None:
         """Tell the listener; what follows from a decoded token is told after it."""
@@ -166,21 +171,21 @@ class Collaboration:
 
     def add_worker(self, name: str, sampling: Sampling | None = None) -> None:
         """A worker begins, at the start or in mid-run."""
-        everyone = list(dict.fromkeys([*self.brief.workers, name]))
+        everyone = list(dict.fromkeys([*self.brief.workers, *self.space.workers, name]))
         header = self.words.begin(name, everyone)
         ids = self._encode(header)
-        how = sampling or self.brief.sampling
-        self._samplers[name] = Sampler(replace(how, seed=how.seed * 1009 + len(self._samplers)))
+        self.space.add_worker(name, ids, self.brief.budget)
+        self._closing_room = None
+        self._samplers[name] = Sampler(for_worker(sampling or self.brief.sampling, len(self._samplers)))
         self._texts[name] = _Text(self.engine.tokenizer)
         self._step_text[name], self._since_check[name], self._written[name] = "", 0, []
-        self.space.add_worker(name, ids, self.brief.budget)
         self._injected(name, header, ids, "header")
 
     # One step.
 
     def feeds(self) -> list[Feed]:
         """Tokens that are due. Workers whose view has become too long for the model are ended first."""
-        limit = self.engine.facts.max_positions
+        limit = self.engine.facts.max_positions - (0 if self.closing else self._kept_for_the_closing())
         for worker in self.space.workers.values():
             if worker.pending and worker.state not in ENDED:
                 due = sum(len(other.pending) for other in self.space.workers.values())
@@ -192,9 +197,17 @@ class Collaboration:
         """The step has run: sample for everyone who may. Returns what was decoded, then what follows from it."""
         rows = {feed.tag: row for feed, row in zip(feeds, logits, strict=True)}
         due = self.space.fed(feeds)
+        self._put_deferred()
         held = self._held = []
         try:
-            decoded = [self._sample(name, rows[name]) for name in due]
+            decoded = []
+            for name in due:
+                if not self.space.workers[name].pending and not self._run_is_spent():
+                    decoded.append(self._sample(name, rows[name]))
+            if self._run_is_spent():
+                for worker in self.space.workers.values():
+                    if worker.state not in ENDED:
+                        self._end(worker.name, State.OUT_OF_BUDGET)
         finally:
             self._held = None
         return [*decoded, *held]
@@ -224,11 +237,14 @@ class Collaboration:
         self.space.hold(worker)
         self._state(worker)
 
-    def respond(self, worker: str, content: str) -> tuple[str, tuple[int, ...]]:
-        """Hand a tool's result to the worker that called; everybody sees it. Returns the text and its tokens."""
+    def respond(self, worker: str, content: str, *, awaited: bool = True) -> tuple[str, tuple[int, ...]]:
+        """Hand a tool's result to the worker that called; everybody sees it. Returns the text and its tokens.
+
+        awaited: False while the worker waits for another result, too.
+        """
         text = self.words.responded(content)
         ids = self._encode(text)
-        self.space.inject(worker, ids)
+        self.space.inject(worker, ids, awaited=awaited)
         self._state(worker)
         return text, tuple(ids)
 
@@ -238,6 +254,9 @@ class Collaboration:
 
     def inject(self, worker: str, text: str, source: str) -> None:
         """Put text where a worker writes; one that waits for a tool goes on waiting."""
+        if self.space.workers[worker].closes:  # its block is full, the next one is opened with the next step
+            self._deferred.append((worker, text, source))
+            return
         ids = self._encode(text)
         self.space.inject(worker, ids, awaited=False)
         self._injected(worker, text, ids, source)
@@ -284,13 +303,26 @@ class Collaboration:
         self._since_check[name] += 1
         if worker.steps > before:
             self._step_text[name] = ""
-            self._check(name)
-        if worker.state is State.OUT_OF_BUDGET or self._run_is_spent():
+        if worker.state is State.OUT_OF_BUDGET:
             self._end(name, State.OUT_OF_BUDGET)
+        elif worker.steps > before:
+            self._check(name)
         return Happening("decoded", name, block, text, (token,))
 
     def _run_is_spent(self) -> bool:
         return not self.closing and self.brief.run_budget is not None and self.sampled >= self.brief.run_budget
+
+    def _put_deferred(self) -> None:
+        waiting, self._deferred = self._deferred, []
+        for name, text, source in waiting:
+            self.inject(name, text, source)
+
+    def _kept_for_the_closing(self) -> int:
+        """Tokens that every view leaves free, so that the answer can still be asked for and given."""
+        if self._closing_room is None:
+            texts = list(self._closing_prompts().values())
+            self._closing_room = sum(len(self._encode(text)) + CLOSING_ROOM for text in texts)
+        return min(self._closing_room, self.engine.facts.max_positions // 4)
 
     def _check(self, name: str) -> None:
         words = self.words
@@ -299,15 +331,7 @@ class Collaboration:
             self.inject(name, words.check, "check")
 
     def _close(self) -> None:
-        names = list(self.space.workers)
-        if self.brief.items and self.words.closing_part:
-            prompts = {
-                name: self.words.close_part(first, last)
-                for name, (first, last) in parts(self.brief.items, names).items()
-            }
-        else:
-            prompts = {names[0]: self.words.closing} if self.words.closing else {}
-        for name, text in prompts.items():
+        for name, text in self._closing_prompts().items():
             worker = self.space.workers[name]
             room = self.engine.facts.max_positions - num_tokens(self.space.view(name)) - len(self._encode(text)) - 8
             if room < 1:
@@ -316,6 +340,14 @@ class Collaboration:
             worker.closes = False
             self.closed_with[name] = []
             self.inject(name, text, "closing")
+
+    def _closing_prompts(self) -> dict[str, str]:
+        """Who is asked for which part of the answer."""
+        names = list(self.space.workers)
+        if self.brief.items and self.words.closing_part:
+            shares = parts(self.brief.items, names)
+            return {name: self.words.close_part(first, last) for name, (first, last) in shares.items()}
+        return {names[0]: self.words.closing} if self.words.closing else {}
 
     def _compact(self) -> None:
         """Merge finished steps, so that hundreds of steps do not mean hundreds of blocks."""

@@ -23,7 +23,7 @@ from hogwild.loading import Loaded, fingerprint, load
 from hogwild.probe import probe
 from hogwild.replay import Replay, lay_out
 from hogwild.runner import Runner, Step
-from hogwild.sampling import Sampler, Sampling
+from hogwild.sampling import Sampler, Sampling, for_worker
 from hogwild.tape import Tape
 from hogwild.views import Block, Feed
 from hogwild.workspace import Workspace, never_ends
@@ -59,6 +59,8 @@ class Engine:
             place = torch.device(device)
         except RuntimeError as error:
             raise HogwildError(f"There is no device '{device}'; choose cpu, or cuda where there is a GPU.") from error
+        if place.type not in ("cpu", "cuda"):
+            raise HogwildError(f"The device '{device}' is not supported; choose cpu, or cuda where there is a GPU.")
         if place.type == "cuda" and not torch.cuda.is_available():
             raise HogwildError(
                 "This torch finds no CUDA device; choose device='cpu', or install a CUDA build of torch."
@@ -156,11 +158,11 @@ class Engine:
 
         With the contiguous layout worker w sees: the prompt, the other workers' blocks in order, the separator, its own
         block, which begins with `heads[w]`. The separator is encoded once, by itself. stop: end-of-sequence ends a
-        worker (and stands at the end of its list); otherwise it is a token like any other. sampling: one for all, or
-        one per worker; greedy by default. step_end_ids: the sequence of tokens that, written in this order, ends a step
-        in layouts that close steps. With
-        `logits=True` returns (ids, logits): per worker `[new tokens, vocab]` float32, row i being what token i was
-        chosen from. tape: records who saw what, for `replay`.
+        worker (and stands at the end of its list); otherwise it is a token like any other. sampling: one for all (every
+        worker draws by a seed of its own made from it), or one per worker; greedy by default. step_end_ids: the tokens
+        that, written in this order, end a step in layouts that close steps. With `logits=True` returns (ids,
+        logits): per worker `[new tokens, vocab]` float32, row i being what token i was chosen from. tape: records who
+        saw what, for `replay`.
         """
         if max_new_tokens < 0:
             raise HogwildError(f"max_new_tokens cannot be negative; it is {max_new_tokens}.")
@@ -189,7 +191,10 @@ class _Decoding:
         step_end_ids: Sequence[int],
         tape: Tape | None,
     ) -> None:
-        how = [sampling or Sampling()] * len(heads) if sampling is None or isinstance(sampling, Sampling) else sampling
+        if sampling is None or isinstance(sampling, Sampling):
+            how: Sequence[Sampling] = [for_worker(sampling or Sampling(), index) for index in range(len(heads))]
+        else:
+            how = sampling
         if len(how) != len(heads):
             raise HogwildError(
                 f"There are {len(heads)} workers and {len(how)} samplings; give one each, or one for all."

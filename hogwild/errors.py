@@ -37,6 +37,10 @@ class ViewError(HogwildError):
     """Blocks or views that do not fit together."""
 
 
+class PromptingError(HogwildError, ValueError):
+    """A prompting with unknown, missing or ill-typed fields."""
+
+
 class SamplingError(HogwildError):
     """Sampling settings out of range."""
 

@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hogwild.errors import PromptingError
+
+_KINDS = {"str": "text", "int": "a whole number", "bool": "true or false", "tuple[str, ...]": "a list of names"}
 NAMES = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi")
 
 
 @dataclass(frozen=True)
 class Prompting:
-    """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {task}, {content}.
+    """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {content}, {step}, {first} and
+    {last}.
 
     rules: the system message. tools: put after the rules when there are tools and `tools_in_template` is False;
     otherwise the chat template gets the tools' schemas. header: begins a worker's block; step_header: begins a later
@@ -28,7 +32,8 @@ class Prompting:
     worker for the final answer, when all have finished or a budget is used up. closing_part: where the task is a
     list, each worker is asked for its part of the joint answer instead, items {first} to {last}. closing_tokens: how
     long the answer may be.
-    tool_response: a tool's result as it is put into the caller's block.
+    tool_response: a tool's result as it is put into the caller's block. person: a person's words, likewise. names: the
+    workers' names, in order.
     """
 
     rules: str
@@ -80,9 +85,21 @@ class Prompting:
     def from_json(cls, given: dict[str, Any]) -> Prompting:
         """Read a prompting; an unknown or ill-typed field is named in the ValueError."""
         known = {field.name: field for field in dataclasses.fields(cls)}
-        unknown = sorted(set(given) - set(known))
+        if not isinstance(given, dict):
+            raise PromptingError(f"A prompting is an object with the fields {', '.join(known)}.")
+        unknown = sorted(map(str, set(given) - set(known)))
         if unknown:
-            raise ValueError(f"A prompting has no field '{unknown[0]}'; it has {', '.join(known)}.")
+            raise PromptingError(f"A prompting has no field '{unknown[0]}'; it has {', '.join(known)}.")
+        if "rules" not in given:
+            raise PromptingError("A prompting needs the field 'rules': what the workers are told first.")
+        for name, value in given.items():
+            kind = str(known[name].type)
+            if name == "names":
+                fits = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+            else:
+                fits = type(value) is {"str": str, "int": int, "bool": bool}[kind]
+            if not fits:
+                raise PromptingError(f"The field '{name}' of a prompting must be {_KINDS[kind]}; it is {value!r}.")
         values: dict[str, Any] = {key: tuple(value) if key == "names" else value for key, value in given.items()}
         return cls(**values)
 
@@ -90,7 +107,12 @@ class Prompting:
     def of_directory(cls, directory: str | Path) -> Prompting | None:
         """The prompting that a model directory brings along, or None."""
         path = Path(directory) / "prompting.json"
-        return cls.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise PromptingError(f"{path} cannot be used as a prompting: {error}") from error
 
 
 def listed(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ adding or slowing down another worker never changes what this one draws. Above: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,10 +40,19 @@ class Sampling:
             ("repetition_penalty", 0.01, 100.0),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:  # also refuses NaN
-                raise SamplingError(f"The {name} must lie between {low} and {high}; it is {value}.")
+            if not isinstance(value, int | float) or not low <= value <= high:  # also refuses NaN
+                raise SamplingError(f"The {name} must be a number between {low} and {high}; it is {value!r}.")
+        if not isinstance(self.seed, int) or not -(1 << 63) <= self.seed < 1 << 63:
+            raise SamplingError(f"The seed must be a whole number of at most 64 bits; it is {self.seed!r}.")
+        if any(token < 0 for token in self.banned):
+            raise SamplingError("A banned token is a token id, so it cannot be negative.")
         if self.top_p == 0.0:
             raise SamplingError("A top_p of 0 leaves no token to choose; use temperature 0 for greedy decoding.")
+
+
+def for_worker(sampling: Sampling, index: int) -> Sampling:
+    """The same choices with a seed of its own for the index-th worker, so that two workers do not draw alike."""
+    return replace(sampling, seed=(sampling.seed * 1009 + index) % (1 << 63))
 
 
 class Sampler:
@@ -58,16 +67,20 @@ class Sampler:
         how = self.sampling
         if how.repetition_penalty == 1.0 and not how.banned and how.temperature == 0.0:
             return int(logits.argmax())
-        logits = logits.detach().float().cpu().clone()
+        logits = logits.detach().double().cpu().clone()
         if how.repetition_penalty != 1.0 and written:
             seen = torch.tensor(sorted(set(written)))
             held = logits[seen]
             logits[seen] = torch.where(held > 0, held / how.repetition_penalty, held * how.repetition_penalty)
         if how.banned:
+            if max(how.banned) >= len(logits):
+                raise SamplingError(f"Token {max(how.banned)} cannot be banned: there are {len(logits)} tokens.")
             logits[list(how.banned)] = float("-inf")
+            if bool(logits.isneginf().all()):
+                raise SamplingError("Every token is banned, so there is nothing to choose; ban fewer.")
         if how.temperature == 0.0:
             return int(logits.argmax())
-        return self._draw(logits / how.temperature)
+        return self._draw((logits - logits.max()) / how.temperature)
 
     def _draw(self, logits: Tensor) -> int:
         how = self.sampling

@@ -169,6 +169,7 @@ class Workspace:
         worker = self.workers[name]
         worker.state = state
         worker.pending.clear()
+        worker.closes, worker.after_step = False, []
 
     def pause(self, name: str) -> None:
         worker = self.workers[name]

@@ -247,7 +247,10 @@ def _task(task: str | None, file: Path | None) -> str:
         return task
     assert file is not None
     if str(file) == "-":
-        return sys.stdin.read()
+        try:
+            return sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise UsageError("The input is not UTF-8 text: give plain text.") from error
     try:
         return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from hogwild.collaboration import Brief, Collaboration, Happening
 from hogwild.engine import Engine
@@ -21,7 +21,7 @@ from hogwild.prompting import Prompting
 from hogwild.runner import Step
 from hogwild.sampling import Sampling
 from hogwild.views import Feed
-from hogwild.workspace import State
+from hogwild.workspace import ENDED
 from toolsets.direct import CallResult, run_direct
 from toolsets.parse import AnyCall, BrokenCall, CallScanner
 from toolsets.tool import Tool
@@ -29,8 +29,8 @@ from workbench import events as ev
 from workbench.worksheet import Task, answered, read_task
 
 PATIENCE_S = 0.25
-"""How long a step waits for a tool. A result within it joins the very next step, so that fast tools keep a run
-reproducible; a slower one is injected when it comes, and the other workers go on meanwhile."""
+"""How long the step of a call waits for the tool. A result within it joins the very next step, so that fast tools keep
+a run reproducible; a slower one is injected when it comes, and the other workers go on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class Spec:
     sampling: Sampling = field(default_factory=Sampling)
     attention: bool = False
     prompting: Prompting | None = None
+
+
+class Pool(Protocol):
+    """Runs functions beside: an executor, or `threads.ToolThreads`."""
+
+    def submit(self, function: Callable[..., CallResult], /, *args: Any) -> Future[CallResult]: ...
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ class Driver:
         spec: Spec,
         tools: Mapping[str, Tool],
         emit: Callable[[ev.Payload], object],
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         woken: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine, self.spec, self.tools, self.emit, self.pool, self.woken = engine, spec, tools, emit, pool, woken
@@ -115,6 +121,7 @@ class Driver:
     def stepped(self, happenings: Sequence[Happening], step: Step, feeds: Sequence[Feed]) -> None:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
         self.steps += 1
+        planned = False
         decoded = [one for one in happenings if one.kind == "decoded"]
         if decoded:
             shares = None
@@ -133,10 +140,11 @@ class Driver:
             self.lanes[one.worker] += one.text
             for call in self._scanners[one.worker].feed(one.text):
                 self._plan(one.worker, call)
+                planned = True
         for one in happenings:
             if one.kind == "ended":
                 self._scanners[one.worker].finish()
-        self.settle()
+        self.settle(PATIENCE_S if planned else 0.0)
 
     def settle(self, patience_s: float = PATIENCE_S) -> None:
         """Hand over the results that have come, waiting a moment for fast tools, and close when all have ended.
@@ -145,7 +153,7 @@ class Driver:
         """
         if self._running:
             done, _ = wait(self._running, timeout=patience_s)
-            for future in sorted(done, key=lambda one: self._running[one][0]):
+            for future in sorted(done, key=lambda one: int(self._running[one][0][1:])):
                 self._finish(future)
         if not self._running:
             self.run.settle()
@@ -204,7 +212,8 @@ class Driver:
             self.emit(ev.CallPlanned(name, worker, "?", {}, call.raw))
         else:
             self.emit(ev.CallPlanned(name, worker, call.name, dict(call.arguments), call.raw))
-        if self.run.space.workers[worker].state not in (State.DECODING, State.PAUSED):
+        waits_for_another = any(caller == worker for _, caller in self._running.values())
+        if self.run.space.workers[worker].state in ENDED and not waits_for_another:
             self.emit(ev.CallFinished(name, "failed", "", f"{worker} had ended when the call was complete.", 0.0))
             return
         self.run.hold(worker)
@@ -216,8 +225,13 @@ class Driver:
     def _finish(self, future: Future[CallResult]) -> None:
         call, worker = self._running.pop(future)
         result = future.result()
-        text, ids = self.run.respond(worker, result.text)
-        self.emit(ev.CallFinished(call, result.status, result.text, result.error, round(result.wall_s, 6)))
+        finished = ev.CallFinished(call, result.status, result.text, result.error, round(result.wall_s, 6))
+        if self.run.space.workers[worker].state in ENDED:  # the run's budget was used up meanwhile
+            self.emit(finished)
+            return
+        more = any(caller == worker for _, caller in self._running.values())
+        text, ids = self.run.respond(worker, result.text, awaited=not more)
+        self.emit(finished)
         block = self.run.space.own(worker).id
         self.emit(ev.TextInjected(worker, block, text, list(ids), "tool", call))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from hogwild.embedded.worksheets import Worksheet, make_worksheet
 from hogwild.prompting import NAMES
 from toolsets.builtin import BUILTINS
 from workbench.driver import Driver, Spec
+from workbench.threads import ToolThreads
 from workbench.worksheet import claims_in
 
 if TYPE_CHECKING:
@@ -50,27 +50,27 @@ def evaluate_worksheets(
     began = time.perf_counter()
     scores: list[Score] = []
     waiting = iter(make_worksheet(seed, "held_out", num_items=items, all_tools=True) for seed in seeds)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        active: list[tuple[Worksheet, Driver]] = []
-        while True:
-            active += _begin(engine, waiting, AT_ONCE - len(active), workers, layout, pool)
-            if not active:
-                break
-            drivers = {driver.run: driver for _, driver in active}
-            for run, happenings, step, feeds in advance(engine, list(drivers)):
-                drivers.pop(run).stepped(happenings, step, feeds)
-            for driver in drivers.values():
-                driver.settle()
-            for pair in [pair for pair in active if pair[1].ended or pair[1].steps > STEP_LIMIT]:
-                active.remove(pair)
-                scores.append(_score(*pair))
-                pair[1].close()
-                progress(len(scores))
+    pool = ToolThreads()
+    active: list[tuple[Worksheet, Driver]] = []
+    while True:
+        active += _begin(engine, waiting, AT_ONCE - len(active), workers, layout, pool)
+        if not active:
+            break
+        drivers = {driver.run: driver for _, driver in active}
+        for run, happenings, step, feeds in advance(engine, list(drivers)):
+            drivers.pop(run).stepped(happenings, step, feeds)
+        for driver in drivers.values():
+            driver.settle()
+        for pair in [pair for pair in active if pair[1].ended or pair[1].steps > STEP_LIMIT]:
+            active.remove(pair)
+            scores.append(_score(*pair))
+            pair[1].close()
+            progress(len(scores))
     return _report(scores, time.perf_counter() - began)
 
 
 def _begin(
-    engine: Engine, waiting: Iterator[Worksheet], room: int, workers: int, layout: str, pool: ThreadPoolExecutor
+    engine: Engine, waiting: Iterator[Worksheet], room: int, workers: int, layout: str, pool: ToolThreads
 ) -> list[tuple[Worksheet, Driver]]:
     begun = []
     for _, sheet in zip(range(room), waiting, strict=False):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hogwild import Engine
 
 EMBEDDED = "embedded"
+ONE_THREAD_BELOW = 20_000_000
+"""Parameters. A smaller model gains nothing from several threads, and beside other busy processes its many short
+parallel regions wait for each other: the sample worksheet took 33 s with two threads and 5 s with one."""
 
 
 def embedded_directory() -> Path:
@@ -32,11 +35,16 @@ def model_place(model: str) -> str:
 def load_engine(model: str, device: str = "cpu", dtype: str = "auto") -> Engine:
     """An engine, or ModelError (UsageError where there is no such model) with one sentence."""
     from hogwild.engine import Engine
-    from hogwild.errors import HogwildError, ModelNotFound
+    from hogwild.errors import BrokenModel, HogwildError, UnsupportedModel
 
     try:
-        return Engine.from_pretrained(model_place(model), dtype=dtype, device=device)
-    except ModelNotFound as error:
-        raise UsageError(str(error)) from error
-    except HogwildError as error:
+        engine = Engine.from_pretrained(model_place(model), dtype=dtype, device=device)
+    except (BrokenModel, UnsupportedModel) as error:
         raise ModelError(str(error)) from error
+    except HogwildError as error:  # no such model, device or dtype
+        raise UsageError(str(error)) from error
+    if engine.device.type == "cpu" and engine.model.num_parameters() < ONE_THREAD_BELOW:
+        import torch
+
+        torch.set_num_threads(1)
+    return engine

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +25,7 @@ from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.log import RunLog, new_run_id
 from workbench.models import load_engine
 from workbench.paths import log_path
+from workbench.threads import ToolThreads
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
@@ -238,14 +238,13 @@ class Workbench:
 
     def _work(self) -> None:
         """The engine's thread."""
-        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="workbench-tool") as pool:
-            _Host(self, pool).work()
+        _Host(self, ToolThreads()).work()
 
 
 class _Host:
     """Steps all runs of one workbench; lives in the engine's thread."""
 
-    def __init__(self, bench: Workbench, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, bench: Workbench, pool: ToolThreads) -> None:
         self.bench, self.pool = bench, pool
         self.engine: Engine | None = None
         self.active: dict[Run, Driver] = {}
@@ -294,16 +293,22 @@ class _Host:
 
     def _begin(self, run: Run) -> None:
         from hogwild.errors import HogwildError
+        from hogwild.prompting import Prompting
         from hogwild.sampling import Sampling
         from workbench.driver import Driver, Spec
 
-        how = run._settings
+        how, driver = run._settings, None
         try:
             if self.engine is None:
                 self.engine = load_engine(self.bench.model, self.bench.device, self.bench.dtype)
+            words = Prompting.of_directory(self.engine.directory)
+            names = words.names if words else NAMES
+            if len(names) < how["workers"]:
+                raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
+            run._names[: how["workers"]] = names[: how["workers"]]
             spec = Spec(
                 run._task,
-                NAMES[: how["workers"]],
+                tuple(names[: how["workers"]]),
                 layout=how["layout"],
                 seed=how["seed"],
                 max_tokens=how["max_tokens"],
@@ -315,10 +320,10 @@ class _Host:
             run._writer.append(self._started(run, driver))
             driver.open()
             self.active[run] = driver
-        except HogwildError as error:
-            self._fail(run, UsageError(str(error)))
-        except WorkbenchError as error:
-            self._fail(run, error)
+        except Exception as error:
+            if driver is not None:
+                driver.close()
+            self._fail(run, UsageError(str(error)) if isinstance(error, HogwildError) else _as_ours(error))
 
     def _started(self, run: Run, driver: Driver) -> ev.RunStarted:
         assert self.engine is not None
@@ -385,8 +390,10 @@ class _Host:
         if driver is not None:
             driver.close()
         try:
-            run._writer.append(final)
-            run._writer.close()
+            try:
+                run._writer.append(final)
+            finally:
+                run._writer.close()
         except LogError as failed:
             error = error or failed
         run._final, run._error = final, error
@@ -410,5 +417,8 @@ def _check(settings: dict[str, Any]) -> None:
         budget = settings[name]
         if budget is not None and (not isinstance(budget, int) or budget < 1):
             raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
-    if not 0.0 <= settings["temperature"] <= 100.0:
-        raise UsageError(f"The temperature must lie between 0 and 100; it is {settings['temperature']}.")
+    temperature, seed = settings["temperature"], settings.get("seed", 0)
+    if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
+        raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")
+    if not isinstance(seed, int) or not -(1 << 63) <= seed < 1 << 63:
+        raise UsageError(f"The seed must be a whole number of at most 64 bits; it is {seed!r}.")

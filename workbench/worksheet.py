@@ -11,7 +11,7 @@ from workbench.events import AnsweredItem, Item
 
 MAX_TASK_CHARS = 200_000
 _NUMBERED = re.compile(r"^\s*(\d{1,3})\s*[.):]\s+(.*\S)\s*$")
-_JOINT = re.compile(r"^\s*(?:Answer\s+)?(\d{1,3})\s*:\s*(.*\S)\s*$", re.MULTILINE)
+_JOINT = re.compile(r"^[ \t]*(?:Answer[ \t]+)?(\d{1,3})[ \t]*:[ \t]*(.*\S)[ \t]*$", re.MULTILINE)
 # A worker's line may follow a call on the same line, where the result stood.
 _OWN = re.compile(r"\bAnswer (\d{1,3}):[ \t]*(.*\S)")
 _CLAIMED = re.compile(r"\bI take (\d{1,3})\b")
@@ -30,8 +30,13 @@ def read_task(text: str, *, always_items: bool = False) -> Task:
 
     Raises UsageError for a task that is empty, binary or absurdly long.
     """
+    text = text.removeprefix("\ufeff")  # a byte-order mark
     if "\0" in text or sum(not (c.isprintable() or c.isspace()) for c in text[:4000]) > 40:
         raise UsageError("The task is not text (it holds binary data): give a plain text file or a quoted task.")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UsageError(
+            "The task is not valid Unicode (it may have been typed in another encoding): give it as UTF-8."
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError("The task is empty: type at least one question.")

@@ -236,8 +236,8 @@ class RunWriter:
         last = rows[-1].event if rows else None  # nothing is taken after a run has finished
         if last is not None and isinstance(last.payload, RunFinished):
             self._connection.execute(
-                "UPDATE runs SET status = ?, answer = ?, ended = ? WHERE run = ?",
-                (last.payload.status, packed(last.payload.answer), last.time, self._run),
+                "UPDATE runs SET status = ?, answer = ?, ended = ?, steps = ? WHERE run = ?",
+                (last.payload.status, packed(last.payload.answer), last.time, last.payload.metrics["steps"], self._run),
             )
 
     def _explain(self, error: Exception) -> LogError:
