@@ -1,6 +1,15 @@
-"""Memory: the library store (rows in SQLite, vectors beside them) and the concepts that runs teach.
+"""Memory: one kind of library for tools and concepts. Rows in SQLite are the truth, vectors in faiss are derived.
 
-In comes what a finished run taught, out go the tools and concepts that fit a new task. Neighbours: `workbench` shows
-and curates them, `toolsets` keeps its tools in the store. Nothing lives here yet: the name is held so that the
-direction of imports can be checked from the start.
+In comes what runs taught and what a person decides about it, out go the tools and concepts that fit a new task.
+
+    values, content, concepts, fields   what a row holds, and the check that it does
+    planning -> store -> rows, database, migrations   changes are planned, shown, done, undone
+    views -> shelf -> ranking, lexical   by which texts a row is found, and how near it is
+    retrieval -> embedder, vectors   the same for a library, kept in step with its rows
+    duplicates, rendering   pairs that may be one; concepts in a prompt
+    transfer, imports -> craft, arcmemo, python_files   files in and out
+    evaluation -> evaluation_set, evaluation_recipe, craft_folder   how well it finds
+
+Neighbours: `workbench` shows and curates, `toolsets` keeps its tools in `memory.store`. No model code here; the
+embedder imports sentence-transformers when its first text is encoded.
 """

@@ -76,7 +76,7 @@ def test_the_widgets_files_are_in_the_wheel(names: set[str]) -> None:
 def test_the_wheel_installs_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         entry = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
-        assert "workbench = workbench.cli:main" in archive.read(entry).decode()
+        assert "workbench = workbench.entry:main" in archive.read(entry).decode()
 
 
 def test_an_installed_wheel_finds_its_rooms_and_its_model(installed: Path, tmp_path: Path) -> None:

@@ -1,145 +1,133 @@
 """Checks the arguments of a call against a tool's JSON Schema, and forgives the slips that models make.
 
-In: a `Tool` and the arguments as they were parsed. Out: keyword arguments for the tool's function, or an ArgumentError
-of one sentence that names the parameter, what was expected and what came. Neighbours: `tool` writes the schema,
-`direct` calls the function. Pure.
+In: a `Tool` and the arguments as they were parsed. Out: keyword arguments for the tool's function, or what does not
+fit, each in one sentence that names the parameter, what was expected and what came. Neighbours: `tool` writes the
+schema, `fitting` reads a value against it, `check` asks before a plan runs, an executor before it calls the function.
+Pure.
 
 Forgiven: a number or a list written as a text, a whole number written as 3.0, yes and no written as texts. Nothing is
 ever rounded or guessed.
 """
 
-import json
-import math
-import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
+from toolsets.diagnostics import DiagnosticKind
 from toolsets.errors import ArgumentError
+from toolsets.fitting import Fitter, Misfit, shown
+from toolsets.plan import Ref, Template
 from toolsets.tool import Tool, kind_of
 
-_EXPECTED: Final = {
-    "int": "a whole number",
-    "number": "a number",
-    "text": "a text",
-    "date": "a date as YYYY-MM-DD",
-    "bool": "true or false",
-    "list": "a list",
-}
-_NUMBER_TEXT: Final = re.compile(r"[+-]?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
-_BOOL_TEXTS: Final = {"true": True, "yes": True, "false": False, "no": False}
-_MAX_SHOWN: Final = 40
-# Beyond it a float has no exact last digit, so "the whole number that was meant" is unknown.
-_MAX_EXACT_FLOAT: Final = 2**53
+Hole = Callable[[str, Ref | Template, Mapping[str, Any]], "ArgumentProblem | None"]
+"""Says whether a reference may stand at a place of the arguments where a schema is asked for."""
 
 
-class _Misfit(Exception):
-    """Raised by the readers below; `fit_arguments` turns it into a sentence."""
+@dataclass(frozen=True, slots=True)
+class ArgumentProblem:
+    """One argument that does not fit."""
+
+    kind: DiagnosticKind
+    message: str
+    expected: str = ""
 
 
 def fit_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments as the tool's function takes them; raises ArgumentError where they do not fit."""
-    properties: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
-    for name in arguments:
-        if name not in properties:
-            raise ArgumentError(f"{tool.name} has no parameter {_shown(name)}: call it as {tool.signature()}.")
-    for name in tool.parameters.get("required", ()):
-        if name not in arguments:
-            raise ArgumentError(f"{tool.name} needs the parameter {name!r}: call it as {tool.signature()}.")
-    return {name: _fit(tool.name, name, value, properties[name]) for name, value in arguments.items()}
-
-
-def _fit(tool: str, place: str, value: Any, schema: Mapping[str, Any]) -> Any:
-    kind = kind_of(schema)
-    reader = _READERS.get(kind)
-    if reader is None:
-        return value
-    try:
-        fitted = reader(value)
-    except _Misfit:
-        raise ArgumentError(f"{place} of {tool} must be {_EXPECTED[kind]}, not {_shown(value)}.") from None
-    if kind == "list":
-        items = schema.get("items", {})
-        return [_fit(tool, f"{place}[{index}]", item, items) for index, item in enumerate(fitted)]
+    fitted, problems = fit_or_tell(tool, arguments)
+    if problems:
+        raise ArgumentError(problems[0].message)
     return fitted
 
 
-def _read_int(value: Any) -> int:
-    number = _read_number(value)
-    if isinstance(number, int):
-        return number
-    if number.is_integer() and abs(number) <= _MAX_EXACT_FLOAT:
-        return int(number)
-    raise _Misfit
-
-
-def _read_number(value: Any) -> int | float:
-    if isinstance(value, str):
-        match = _NUMBER_TEXT.fullmatch(value.strip())
-        if match is None:
-            raise _Misfit
-        value = float(match[0]) if match[1] or match[2] else int(match[0])
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Misfit
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _Misfit
-    return value
-
-
-def _read_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _Misfit
-    return value
-
-
-def _read_date(value: Any) -> date:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(_read_text(value).strip())
-    except ValueError:
-        raise _Misfit from None
-
-
-def _read_bool(value: Any) -> bool:
-    if isinstance(value, str):
-        value = _BOOL_TEXTS.get(value.strip().lower())
-    if not isinstance(value, bool):
-        raise _Misfit
-    return value
-
-
-def _read_list(value: Any) -> list[Any]:
-    if isinstance(value, str):
+def fit_or_tell(
+    tool: Tool, arguments: Mapping[str, Any], hole: Hole | None = None
+) -> tuple[dict[str, Any], list[ArgumentProblem]]:
+    """The arguments that fit, and a problem for each that does not. hole: judges references, which stay as they are."""
+    arguments = bind_positional(tool, arguments)
+    properties: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
+    more = tool.parameters.get("additionalProperties", not properties)
+    problems = [_unknown(tool, name) for name in arguments if name not in properties and more is False]
+    problems += [_missing(tool, name) for name in tool.parameters.get("required", ()) if name not in arguments]
+    fitted: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name not in properties and more is False:
+            continue
+        schema = properties.get(name, more if isinstance(more, Mapping) else {})
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise _Misfit from None
-    if not isinstance(value, list | tuple):
-        raise _Misfit
-    return list(value)
+            fitted[name] = _fit(tool, name, value, schema, hole)
+        except _Problem as found:
+            problems.append(found.problem)
+    return fitted, problems
 
 
-def _shown(value: Any) -> str:
-    """What came, short enough for a sentence."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+def bind_positional(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that were given by place, as "0", "1", ..., under their parameters' names; those left over stay.
+
+    A single record whose keys are all parameters, `gcd({"a": 12, "b": 18})`, is taken apart.
+    """
+    properties: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
+    placed = [str(index) for index in range(len(arguments))]
+    placed = [key for key in placed if key in arguments and key not in properties]
+    if not placed:
+        return dict(arguments)
+    only = next(iter(arguments.values()))
+    if len(arguments) == 1 and isinstance(only, Mapping) and only and only.keys() <= properties.keys():
+        first = next(iter(properties.values()))
+        if kind_of(first) not in ("object", "value"):
+            return dict(only)
+    free = [name for name in properties if name not in arguments]
+    names = dict(zip(placed, free, strict=False))
+    return {names.get(key, key): value for key, value in arguments.items()}
+
+
+class _Problem(Exception):
+    def __init__(self, problem: ArgumentProblem) -> None:
+        self.problem = problem
+
+
+def _fit(tool: Tool, name: str, value: Any, schema: Mapping[str, Any], hole: Hole | None) -> Any:
+    holes = 0
+
+    def judge(place: str, ref: Ref | Template, wanted: Mapping[str, Any]) -> None:
+        nonlocal holes
+        holes += 1
+        if hole is not None and (problem := hole(place, ref, wanted)) is not None:
+            raise _Problem(problem)
+
+    # A remote tool gets its arguments as JSON, where a date is a text.
+    fitter = Fitter(tool.parameters, judge, keeps_dates_as_text=tool.server is not None)
     try:
-        text = repr(value)
-    except Exception:  # a number of more digits than Python prints, or an object whose repr is broken
-        return f"a very long {type(value).__name__}" if isinstance(value, int) else f"a {type(value).__name__}"
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+        fitted = fitter.fit(name, value, schema)
+    except Misfit as misfit:
+        message = f"{misfit.place} of {tool.name} must be {misfit.expected}, not {shown(misfit.value)}."
+        problem = ArgumentProblem(DiagnosticKind.ILL_TYPED_ARGUMENT, message, misfit.expected)
+        raise _Problem(problem) from None
+    reader = tool.readers.get(name)
+    if reader is None or holes:
+        return fitted
+    try:
+        return reader(fitted)
+    except ValueError as error:
+        raise _Problem(_refused(tool, name, error)) from None
 
 
-_READERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "int": _read_int,
-    "number": _read_number,
-    "text": _read_text,
-    "date": _read_date,
-    "bool": _read_bool,
-    "list": _read_list,
-}
+def _refused(tool: Tool, name: str, error: ValueError) -> ArgumentProblem:
+    """What pydantic says, of the first part that it refuses."""
+    details = getattr(error, "errors", None)
+    first = details(include_url=False)[0] if callable(details) else {"loc": (), "msg": str(error)}
+    place = name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    reason = " ".join(str(first["msg"]).split()).rstrip(".")
+    return ArgumentProblem(DiagnosticKind.ILL_TYPED_ARGUMENT, f"{place} of {tool.name} does not fit: {reason}.")
+
+
+def _unknown(tool: Tool, name: str) -> ArgumentProblem:
+    message = f"{tool.name} has no parameter {shown(name)}: call it as {tool.signature()}."
+    if name.isascii() and name.isdigit():
+        message = f"{tool.name} takes no argument at place {int(name) + 1}: call it as {tool.signature()}."
+    return ArgumentProblem(DiagnosticKind.UNKNOWN_ARGUMENT, message, tool.signature())
+
+
+def _missing(tool: Tool, name: str) -> ArgumentProblem:
+    message = f"{tool.name} needs the parameter {name!r}: call it as {tool.signature()}."
+    return ArgumentProblem(DiagnosticKind.MISSING_ARGUMENT, message, tool.signature())

@@ -389,4 +389,6 @@ _FUNCTIONS: Final[tuple[Callable[..., Any], ...]] = (
     median,
 )
 
-BUILTINS: Final[dict[str, Tool]] = {function.__name__: Tool.from_function(function) for function in _FUNCTIONS}
+BUILTINS: Final[dict[str, Tool]] = {
+    function.__name__: Tool.from_function(function, idempotent=True) for function in _FUNCTIONS
+}

@@ -15,11 +15,9 @@ from typing import Any, Final
 MAX_DEPTH: Final = 32
 
 _SPACE: Final = re.compile(r"\s*")
-_WORD: Final = re.compile(r"[^\s,:{}\[\]\"']+")
 _NAME: Final = re.compile(r"[^\W\d]\w*")
 _NUMBER: Final = re.compile(r"[+-]?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
 _STRING_PART: Final = {quote: re.compile(rf"[^\\{quote}]+") for quote in "\"'"}
-_STRING_END: Final = re.compile(r"\s*([,:}\]]|$)")
 _UNICODE: Final = re.compile(r"u([0-9a-fA-F]{4})")
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "/": "/", "\\": "\\", '"': '"', "'": "'"}
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
@@ -31,7 +29,7 @@ def read_damaged_json(text: str) -> Any:
     >>> read_damaged_json("{'name': 'gcd', 'arguments': {'a': 12, 'b': 18,}")
     {'name': 'gcd', 'arguments': {'a': 12, 'b': 18}}
     """
-    reader = _Reader(text)
+    reader = Reader(text)
     value = reader.value(MAX_DEPTH)
     reader.end()
     return value
@@ -42,8 +40,15 @@ def well_formed(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-class _Reader:
-    """A recursive descent over the text; `_at` is the index of the next character."""
+class Reader:
+    """A recursive descent over the text; `_at` is the index of the next character.
+
+    A grammar that embeds such values (`fronts.calls`) builds on it.
+    """
+
+    string_end: re.Pattern[str] = re.compile(r"\s*([,:}\]]|$)")
+    word: re.Pattern[str] = re.compile(r"[^\s,:{}\[\]\"']+")
+    closers: tuple[str, ...] = ("}", "]", "")
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -91,7 +96,7 @@ class _Reader:
         return items
 
     def _more(self) -> bool:
-        return self._peek() not in ("}", "]", "")
+        return self._peek() not in self.closers
 
     def _separator(self) -> None:
         if self._peek() == ",":
@@ -126,7 +131,7 @@ class _Reader:
             else:
                 self._at += 1
                 # A quote that nothing of JSON follows stands inside the text, like the apostrophe of 'it's'.
-                if _STRING_END.match(self._text, self._at):
+                if self.string_end.match(self._text, self._at):
                     return well_formed("".join(parts))
                 parts.append(quote)
         raise self._error("a text has no closing quote")
@@ -143,7 +148,7 @@ class _Reader:
         return _ESCAPES[character]
 
     def _constant(self) -> Any:
-        word = _WORD.match(self._text, self._at)
+        word = self.word.match(self._text, self._at)
         if word is None:
             raise self._error("a value is missing")
         value: Any

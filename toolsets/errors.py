@@ -2,7 +2,9 @@
 
     ToolsetError
     ├── ToolDefinitionError   a function cannot become a tool
-    └── ArgumentError         the arguments of a call do not fit the tool's schema
+    ├── ArgumentError         the arguments of a call do not fit the tool's schema
+    ├── PlanError             a plan cannot be written in the grammar that was asked for
+    └── ResultPathError       a reference names a part that the result does not have
 
 Each message is one sentence that says what to do. What a *model* writes wrong never raises: the parser answers with a
 `BrokenCall`, the runner with a failed `CallResult`.
@@ -19,3 +21,11 @@ class ToolDefinitionError(ToolsetError):
 
 class ArgumentError(ToolsetError):
     """An argument is missing, unknown, or of another type than the schema says."""
+
+
+class PlanError(ToolsetError):
+    """A plan says something that a grammar has no words for."""
+
+
+class ResultPathError(ToolsetError):
+    """A reference names a field or an index that the result does not have."""

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Never, TypeAlias
 
 from toolsets.damaged import MAX_DEPTH, read_damaged_json, well_formed
@@ -34,6 +34,10 @@ class ToolCall:
     arguments: dict[str, Any] = field(hash=False)
     raw: str
     """The text between the tags, as it was written."""
+    id: str | None = None
+    """The call's own "id", where the model gave it one."""
+    line: int = field(default=0, compare=False)
+    """The line of the scanned text on which it began; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,14 @@ class BrokenCall:
     raw: str
     reason: str
     """One sentence that says what to do."""
+    line: int = field(default=0, compare=False)
 
 
 AnyCall: TypeAlias = ToolCall | BrokenCall
 
 
-class _Unreadable(Exception):
-    """Raised inside this file only; its message is the reason of a BrokenCall."""
+class Unreadable(Exception):
+    """Why a call cannot be read, in one sentence; never leaves the parsers."""
 
 
 def parse_tool_call(text: str) -> AnyCall:
@@ -61,8 +66,8 @@ def parse_tool_call(text: str) -> AnyCall:
     'gcd'
     """
     try:
-        return _call(_read(_unwrapped(text)), text)
-    except _Unreadable as error:
+        return read_call(read_value(_unwrapped(text)), text)
+    except Unreadable as error:
         return BrokenCall(text, str(error))
 
 
@@ -73,6 +78,7 @@ class CallScanner:
         self._inside = False
         self._pending = ""
         self._searched = 0
+        self._line = 1
 
     @property
     def inside(self) -> bool:
@@ -93,15 +99,17 @@ class CallScanner:
 
     def finish(self) -> list[AnyCall]:
         """The text has ended: returns the call that was left open, if there is one, and forgets everything."""
-        calls = [_unclosed(self._pending)] if self._inside else []
-        self._inside, self._pending, self._searched = False, "", 0
+        calls = [replace(_unclosed(self._pending), line=self._line)] if self._inside else []
+        self._inside, self._pending, self._searched, self._line = False, "", 0, 1
         return calls
 
     def _enter(self) -> bool:
         """Drop the text up to and with the next opening tag; without one, all but what may be the tag's beginning."""
         before, tag, after = self._pending.partition(OPENING)
         self._inside = bool(tag)
-        self._pending = after if tag else before[-(len(OPENING) - 1) :]
+        kept = "" if tag else before[-(len(OPENING) - 1) :]
+        self._line += before.count("\n") - kept.count("\n")
+        self._pending = after if tag else kept
         self._searched = 0
         return self._inside
 
@@ -116,14 +124,15 @@ class CallScanner:
             end = MAX_CALL
         body, self._pending = self._pending[:end], self._pending[end + len(tag) :]
         self._inside, self._searched = tag == OPENING, 0
-        return parse_tool_call(body) if tag == CLOSING else _unclosed(body)
+        line, self._line = self._line, self._line + body.count("\n")
+        return replace(parse_tool_call(body) if tag == CLOSING else _unclosed(body), line=line)
 
 
 def _unclosed(body: str) -> AnyCall:
     """A call without its closing tag counts only where it is whole: a number at its end may have been cut."""
     try:
-        return _call(_strict(_unwrapped(body)), body)
-    except (_Unreadable, ValueError, RecursionError):
+        return read_call(_strict(_unwrapped(body)), body)
+    except (Unreadable, ValueError, RecursionError):
         return BrokenCall(body, f"The call does not end: close it with {CLOSING}.")
 
 
@@ -133,13 +142,14 @@ def _unwrapped(text: str) -> str:
     fence = _FENCE.fullmatch(body)
     body = fence[1].strip() if fence else body
     if not body:
-        raise _Unreadable(f"The call is empty: write {_FORM} between the tags.")
+        raise Unreadable(f"The call is empty: write {_FORM} between the tags.")
     if len(body) > MAX_CALL:
-        raise _Unreadable(f"The call is longer than {MAX_CALL:,} characters: write a shorter one.")
+        raise Unreadable(f"The call is longer than {MAX_CALL:,} characters: write a shorter one.")
     return body
 
 
-def _read(body: str) -> Any:
+def read_value(body: str) -> Any:
+    """The JSON value of a text, mended where that needs no guess; raises Unreadable."""
     try:
         return _strict(body)
     except (ValueError, RecursionError):
@@ -147,7 +157,7 @@ def _read(body: str) -> Any:
     try:
         return read_damaged_json(body)
     except ValueError as error:
-        raise _Unreadable(f"The call is not JSON ({error}): write {_FORM}.") from None
+        raise Unreadable(f"The call is not JSON ({error}): write {_FORM}.") from None
 
 
 def _strict(body: str) -> Any:
@@ -166,37 +176,39 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _call(value: Any, raw: str) -> ToolCall:
+def read_call(value: Any, raw: str) -> ToolCall:
+    """The call that a JSON value describes; raises Unreadable."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     elif isinstance(value, list):
-        raise _Unreadable(f"These are {len(value)} calls in one: write each between tags of its own.")
+        raise Unreadable(f"These are {len(value)} calls in one: write each between tags of its own.")
+    id = value.get("id") if isinstance(value, Mapping) else None
     if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
         value = value["function"]
     if not isinstance(value, Mapping):
-        raise _Unreadable(f"The call is not a JSON object: write {_FORM}.")
+        raise Unreadable(f"The call is not a JSON object: write {_FORM}.")
     name = value.get("name")
     if not isinstance(name, str) or not name.strip():
-        raise _Unreadable(f'The call has no "name": write {_FORM}.')
+        raise Unreadable(f'The call has no "name": write {_FORM}.')
     arguments = _well_formed(_arguments(value), MAX_DEPTH)
-    return ToolCall(well_formed(name.strip()), arguments, raw)
+    return ToolCall(well_formed(name.strip()), arguments, raw, well_formed(id) if isinstance(id, str) else None)
 
 
 def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments by name; "parameters" and a JSON text are other models' habits for the same thing."""
     arguments = call.get("arguments", call.get("parameters"))
     if isinstance(arguments, str) and arguments.strip():
-        arguments = _read(arguments)
+        arguments = read_value(arguments)
     if arguments in (None, "") and not call.keys() - {"name", "arguments", "parameters", "type", "id"}:
         return {}
     if not isinstance(arguments, dict):
-        raise _Unreadable(f'The call\'s "arguments" are not a JSON object: write {_FORM}.')
+        raise Unreadable(f'The call\'s "arguments" are not a JSON object: write {_FORM}.')
     return arguments
 
 
 def _well_formed(value: Any, depth: int) -> Any:
     if depth == 0:
-        raise _Unreadable(f"The call's arguments are nested more than {MAX_DEPTH} levels deep: make them flatter.")
+        raise Unreadable(f"The call's arguments are nested more than {MAX_DEPTH} levels deep: make them flatter.")
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, list):

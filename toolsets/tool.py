@@ -1,48 +1,36 @@
 """What a tool is: a typed, documented Python function, told to a model in one line or as a JSON Schema.
 
-In: a Python function with type hints and a docstring. Out: a `Tool`, a plain value. Neighbours: `builtin` makes tools
-from its functions, `arguments` checks a call against `Tool.parameters`, prompts show `Tool.line()` or `Tool.schema()`.
+In: a Python function with type hints and a docstring. Out: a `Tool`, a plain value. Neighbours: `hints` and
+`docstrings` read the function; `builtin` and `standard` make tools from their functions; `arguments` checks a call
+against `Tool.parameters`; `executor` obeys effect, policy and caps; prompts show `Tool.line()` or `Tool.schema()`.
 """
 
 import inspect
 import json
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, overload
 
+from toolsets.docstrings import Documentation, read_docstring
 from toolsets.errors import ToolDefinitionError
+from toolsets.hints import JsonSchema, Reader, Told, kind_of, tell_hints
+from toolsets.policy import CallPolicy, Effect
+from toolsets.schemas import followed
+
+__all__ = ["Day", "JsonSchema", "Number", "Tool", "kind_of", "tool"]
 
 Number: TypeAlias = int | float
 Day: TypeAlias = date | str
 """A calendar day; a text is read as an ISO date, YYYY-MM-DD."""
 
-JsonSchema: TypeAlias = dict[str, Any]
-
-_SCHEMAS: Final[dict[Any, JsonSchema]] = {
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    frozenset({int, float}): {"type": "number"},
-    str: {"type": "string"},
-    date: {"type": "string", "format": "date"},
-    frozenset({date, str}): {"type": "string", "format": "date"},
-    list: {"type": "array"},
-}
-_KINDS: Final[dict[str, str]] = {
-    "boolean": "bool",
-    "integer": "int",
-    "number": "number",
-    "string": "text",
-    "array": "list",
-}
+_MAX_CHOICES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A callable with everything that a model is told about it."""
+    """A callable with everything that a model is told about it and everything that an executor must obey."""
 
     name: str
     description: str
@@ -50,34 +38,79 @@ class Tool:
     parameters: JsonSchema = field(hash=False)
     """JSON Schema of the arguments, an object."""
     function: Callable[..., Any]
+    """Plain or async; see `is_async`."""
     returns: str
-    """The kind of the result: int, number, text, date, list, bool or value."""
+    """The kind of the result: int, number, text, date, list, bool, object or value."""
+    effect: Effect = "read"
+    idempotent: bool = False
+    """The same arguments always mean the same result and no further change: identical calls may run once."""
+    policy: CallPolicy = field(default_factory=CallPolicy)
+    max_concurrent: int | None = None
+    """Calls of this tool at one time; None for no cap of its own."""
+    server: str | None = None
+    """The MCP server that runs it, whose cap and whose failures its calls share."""
+    trusted: bool = True
+    """False: its description and its results come from outside, and are neutralised before a model reads them."""
+    returns_schema: JsonSchema = field(default_factory=dict, hash=False)
+    """JSON Schema of the result; empty where nothing is known."""
+    details: str = ""
+    """What the docstring says after its first line, without sections and examples."""
+    examples: tuple[str, ...] = ()
+    """Calls with their results, from the docstring: `gcd(12, 18) -> 6`."""
+    readers: Mapping[str, Reader] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    """By parameter: turns the JSON value into what the function takes, for hints beyond the plain ones."""
 
     @classmethod
-    def from_function(cls, function: Callable[..., Any]) -> "Tool":
+    def from_function(
+        cls,
+        function: Callable[..., Any],
+        *,
+        effect: Effect = "read",
+        idempotent: bool = False,
+        policy: CallPolicy | None = None,
+        max_concurrent: int | None = None,
+        server: str | None = None,
+        trusted: bool = True,
+    ) -> "Tool":
         """Read name, description and schema off a function; raises ToolDefinitionError where one is missing."""
-        name = function.__name__
+        name = getattr(function, "__name__", type(function).__name__)
         if not name.isidentifier():
             raise ToolDefinitionError(f"A function named {name!r} cannot become a tool: give it a plain name with def.")
-        hints = _type_hints(function)
-        properties: dict[str, JsonSchema] = {}
-        required: list[str] = []
-        for parameter in inspect.signature(function).parameters.values():
-            properties[parameter.name] = _parameter_schema(name, parameter, hints)
-            if parameter.default is parameter.empty:
-                required.append(parameter.name)
+        if max_concurrent is not None and max_concurrent < 1:
+            raise ToolDefinitionError(f"max_concurrent of {name} is {max_concurrent}: give a number of 1 or more.")
+        hints = _type_hints(name, function)
+        documentation = read_docstring(function)
+        if not documentation.summary:
+            raise ToolDefinitionError(f"{name} has no docstring: its first line is what a model is told, so write one.")
+        parameters, readers = _parameters(name, function, hints, documentation)
+        returned = _returned(hints)
         return cls(
             name=name,
-            description=_first_line(function),
-            parameters={
-                "type": "object",
-                "properties": properties,
-                "required": required,
-                "additionalProperties": False,
-            },
+            description=documentation.summary,
+            parameters=parameters,
             function=function,
-            returns=kind_of(_annotation_schema(hints.get("return")) or {}),
+            returns=kind_of(followed(returned, returned)),
+            effect=effect,
+            idempotent=idempotent,
+            policy=policy or CallPolicy(),
+            max_concurrent=max_concurrent,
+            server=server,
+            trusted=trusted,
+            returns_schema=returned,
+            details=documentation.details,
+            examples=documentation.examples,
+            readers=readers,
         )
+
+    @property
+    def is_async(self) -> bool:
+        """Whether calling the function gives something to await."""
+        call = getattr(self.function, "__call__", None)  # noqa: B004 - an object whose __call__ is async counts
+        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """A decorated function stays one that can be called."""
+        return self.function(*args, **kwargs)
 
     def signature(self) -> str:
         """The call as a model reads it, e.g. `gcd(a: int, b: int)`."""
@@ -98,70 +131,130 @@ class Tool:
         texts = []
         for name, schema in self.parameters.get("properties", {}).items():
             default = f" = {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ""
-            texts.append(f"{name}: {kind_of(schema)}{default}")
+            texts.append(f"{name}: {_type_text(schema)}{default}")
         return texts
 
 
-def kind_of(schema: Mapping[str, Any]) -> str:
-    """The short word for a JSON Schema: int, number, text, date, list, bool, or value for anything else."""
-    if schema.get("type") == "string" and schema.get("format") == "date":
-        return "date"
-    kind = schema.get("type")
-    return _KINDS.get(kind, "value") if isinstance(kind, str) else "value"
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
 
 
-def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+@overload
+def tool(
+    *,
+    effect: Effect = "read",
+    idempotent: bool = False,
+    policy: CallPolicy | None = None,
+    max_concurrent: int | None = None,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    effect: Effect = "read",
+    idempotent: bool = False,
+    policy: CallPolicy | None = None,
+    max_concurrent: int | None = None,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a function a tool, as `@tool` or with what it declares: `@tool(effect="write")`.
+
+    >>> @tool(idempotent=True)
+    ... def double(n: int) -> int:
+    ...     '''Twice a number.'''
+    ...     return 2 * n
+    >>> double.line(), double(4)
+    ('Twice a number: double(n: int)', 8)
+    """
+
+    def made(plain: Callable[..., Any]) -> Tool:
+        return Tool.from_function(
+            plain, effect=effect, idempotent=idempotent, policy=policy, max_concurrent=max_concurrent
+        )
+
+    return made if function is None else made(function)
+
+
+def _type_hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    plain = inspect.isfunction(function) or inspect.ismethod(function) or inspect.isbuiltin(function)
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(function if plain else type(function).__call__, include_extras=True)
     except (NameError, TypeError) as error:
         raise ToolDefinitionError(
-            f"The type hints of {function.__name__} cannot be read ({error}): import the types that they name."
+            f"The type hints of {name} cannot be read ({error}): import the types that they name."
         ) from error
 
 
-def _first_line(function: Callable[..., Any]) -> str:
-    lines = (inspect.getdoc(function) or "").strip().splitlines()
-    if not lines:
-        raise ToolDefinitionError(
-            f"{function.__name__} has no docstring: its first line is what a model is told, so write one."
-        )
-    return lines[0].strip().removesuffix(".")
+def _parameters(
+    name: str, function: Callable[..., Any], hints: Mapping[str, Any], documentation: Documentation
+) -> tuple[JsonSchema, Mapping[str, Reader]]:
+    """The JSON Schema of the arguments, and the readers of those that need one."""
+    parameters = inspect.signature(function).parameters
+    told = tell_hints({p: hints[p] for p in parameters if p in hints})
+    properties: dict[str, JsonSchema] = {}
+    for parameter in parameters.values():
+        schema = _parameter_schema(name, parameter, told)
+        description = documentation.parameters.get(parameter.name)
+        if description and "description" not in schema:
+            schema["description"] = description
+        properties[parameter.name] = schema
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": [p.name for p in parameters.values() if p.default is p.empty],
+        "additionalProperties": False,
+    }
+    return schema | ({"$defs": told.definitions} if told.definitions else {}), told.readers
 
 
-def _parameter_schema(tool: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> JsonSchema:
+def _parameter_schema(name: str, parameter: inspect.Parameter, told: Told) -> JsonSchema:
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
         raise ToolDefinitionError(
-            f"Parameter {parameter.name!r} of {tool} cannot be passed by name: replace it with plain named parameters."
+            f"Parameter {parameter.name!r} of {name} cannot be passed by name: replace it with plain named parameters."
         )
-    schema = _annotation_schema(hints.get(parameter.name))
-    if schema is None:
+    if parameter.name not in told.schemas:
+        reason = f" ({told.untold[parameter.name]})" if parameter.name in told.untold else ""
         raise ToolDefinitionError(
-            f"Parameter {parameter.name!r} of {tool} needs one of these type hints: "
-            "int, float, str, bool, datetime.date, or a list of one of them."
+            f"Parameter {parameter.name!r} of {name} needs one of these type hints: int, float, str, bool, "
+            "datetime.date, list, dict, Literal, Optional, a TypedDict, a dataclass, or what else pydantic can tell"
+            f"{reason}."
         )
+    schema = dict(told.schemas[parameter.name])
     if parameter.default is not parameter.empty:
-        schema["default"] = _json_default(tool, parameter)
+        schema["default"] = _json_default(name, parameter, told)
     return schema
 
 
-def _json_default(tool: str, parameter: inspect.Parameter) -> Any:
+def _json_default(name: str, parameter: inspect.Parameter, told: Told) -> Any:
     default = parameter.default.isoformat() if isinstance(parameter.default, date) else parameter.default
     try:
+        if write := told.writers.get(parameter.name):
+            default = write(default)
         json.dumps(default, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ToolDefinitionError(
-            f"The default of parameter {parameter.name!r} of {tool} cannot be written as JSON: use a plain value."
+            f"The default of parameter {parameter.name!r} of {name} cannot be written as JSON: use a plain value."
         ) from error
     return default
 
 
-def _annotation_schema(annotation: Any) -> JsonSchema | None:
-    """A fresh JSON Schema for a type hint; None where there is none."""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        annotation = frozenset(args)
-    elif origin is list:
-        items = _annotation_schema(args[0])
-        return None if items is None else {"type": "array", "items": items}
-    schema = _SCHEMAS.get(annotation) if isinstance(annotation, (type, frozenset)) else None
-    return None if schema is None else dict(schema)
+def _returned(hints: Mapping[str, Any]) -> JsonSchema:
+    """The schema of the result; empty where the hint says nothing that can be told."""
+    if hints.get("return") is None or hints["return"] is Any:
+        return {}
+    told = tell_hints({"return": hints["return"]}, returned=True)
+    schema = told.schemas.get("return", {})
+    return schema | ({"$defs": told.definitions} if told.definitions else {})
+
+
+def _type_text(schema: Mapping[str, Any]) -> str:
+    """A type in the few words of a signature: `int`, `"up" | "down"`, `text | none`."""
+    choices = schema.get("enum")
+    if isinstance(choices, list) and len(choices) <= _MAX_CHOICES:
+        return " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+    if schema.get("type") == "null":
+        return "none"
+    if isinstance(options := schema.get("anyOf"), list):
+        return " | ".join(dict.fromkeys(_type_text(option) for option in options))
+    return "object" if "$ref" in schema else kind_of(schema)

@@ -1,0 +1,110 @@
+"""What a running tool says before it is done: progress, partial output, and how it was isolated.
+
+In: `report_progress`, `report_output` and `report_isolation`, called by a tool wherever it runs, plain or async. Out:
+to the executor, in the event loop's thread. Neighbours: `attempts` opens a `Reports` for each attempt; outside one,
+the three functions do nothing.
+
+A tool that reports faster than anybody reads costs no memory: of progress only the newest counts, and output has a
+limit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from toolsets.damaged import well_formed
+from toolsets.executor.threads import CallSoon
+
+MAX_OUTPUT_CHARS: Final = 1_000_000
+"""Partial output of one attempt that is passed on."""
+MAX_MESSAGE_CHARS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How far a tool is: `done` of `total`, in units of its own; total None where it does not know."""
+
+    done: float
+    total: float | None
+    message: str
+
+
+class Reports:
+    """The reports of one attempt. tell: takes the newest progress, or None, and the output since the last time."""
+
+    def __init__(self, call_soon: CallSoon, tell: Callable[[Done | None, str], object]) -> None:
+        self.isolation = ""
+        self._call_soon, self._tell = call_soon, tell
+        self._lock = threading.Lock()
+        self._newest: Done | None = None
+        self._texts: list[str] = []
+        self._room_chars = MAX_OUTPUT_CHARS
+        self._posted = self._closed = False
+
+    def progress(self, newest: Done) -> None:
+        with self._lock:
+            self._newest = newest
+            post = self._must_post()
+        self._post(post)
+
+    def output(self, text: str) -> None:
+        with self._lock:
+            if not text or self._room_chars <= 0:
+                return
+            if len(text) > self._room_chars:
+                text = f"{text[: self._room_chars]}\n[further output is not shown]"
+            self._room_chars -= len(text)
+            self._texts.append(text)
+            post = self._must_post()
+        self._post(post)
+
+    def flush(self) -> None:
+        """Pass on what has come. In the event loop's thread."""
+        with self._lock:
+            newest, text = self._newest, "".join(self._texts)
+            self._newest, self._texts, self._posted = None, [], False
+        if not self._closed and (newest is not None or text):
+            self._tell(newest, text)
+
+    def close(self) -> None:
+        """Pass on what has come, and nothing from then on."""
+        self.flush()
+        self._closed, self._room_chars = True, 0
+
+    def _must_post(self) -> bool:
+        post = not self._posted and not self._closed
+        self._posted = self._posted or post
+        return post
+
+    def _post(self, post: bool) -> None:
+        if post:
+            try:
+                self._call_soon(self.flush)
+            except RuntimeError:
+                self._closed = True  # the loop has ended
+
+
+reports: ContextVar[Reports | None] = ContextVar("toolsets_reports", default=None)
+
+
+def report_progress(done: float, total: float | None = None, message: str = "") -> None:
+    """For a tool to say how far it is."""
+    if (own := reports.get()) is not None:
+        message = well_formed(str(message))[:MAX_MESSAGE_CHARS]
+        own.progress(Done(float(done), None if total is None else float(total), message))
+
+
+def report_output(text: str) -> None:
+    """For a tool to show a part of its output before it is done."""
+    if (own := reports.get()) is not None:
+        own.output(well_formed(str(text)))
+
+
+def report_isolation(isolation: str) -> None:
+    """For a tool that runs its code elsewhere to say what stands between that code and this process."""
+    if (own := reports.get()) is not None:
+        own.isolation = str(isolation)
