@@ -14,7 +14,7 @@ from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
 from toolsets.exact import exact
 from toolsets.parse import ToolCall
-from toolsets.standard import STANDARD
+from toolsets.standard import STANDARD, units
 from toolsets.standard.bounds import bounded_work
 from toolsets.standard.statistics import correlation, fit_line, percentile, standard_deviation, variance
 
@@ -157,6 +157,21 @@ def test_hostile_arguments_end_in_a_short_answer_or_one_sentence(name: str, argu
         assert "broke with" not in result.error, result.error
         assert result.error.endswith(".")
         assert "\n" not in result.error
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "arguments"),
+    [
+        ("pandas", "write_table", {"rows": [{"a": 1}]}),
+        ("pint", "convert_quantity", {"value": 1, "unit": "m", "to": "km"}),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_what_to_do(
+    missing: str, name: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units._registry.cache_clear()
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert run(name, **arguments).error == f"{missing} is not installed here: run pip install 'agent-workbench[tools]'."
 
 
 def test_no_code_in_a_formula_is_ever_run(tmp_path: Any) -> None:

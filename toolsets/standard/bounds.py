@@ -3,6 +3,7 @@
 In: what a model asked for. Out: the same, or a ValueError of one sentence. Neighbours: every file of this folder.
 """
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
@@ -15,6 +16,14 @@ MAX_STEPS: Final = 6_000_000
 """Function calls that a computation of unforeseeable length may make: a few seconds."""
 
 S = TypeVar("S", bound=Sized)
+
+
+def library(name: str) -> Any:
+    """A library that only some tools need, loaded on the first use; raises ValueError where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ValueError(f"{name} is not installed here: run pip install 'agent-workbench[tools]'.") from None
 
 
 def limited(value: S, limit: int, what: str) -> S:

@@ -9,7 +9,7 @@ import io
 import math
 from typing import Any, Final, Literal, TypeAlias
 
-from toolsets.standard.bounds import MAX_ITEMS, limited, short_list, short_text
+from toolsets.standard.bounds import MAX_ITEMS, library, limited, short_list, short_text
 
 Row: TypeAlias = dict[str, Any]
 Condition: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "contains"]
@@ -24,7 +24,7 @@ def read_table(csv: str, separator: str = ",") -> list[Row]:
     >>> read_table("city,people\\nRome,2.8\\nOslo,0.7")
     [{'city': 'Rome', 'people': 2.8}, {'city': 'Oslo', 'people': 0.7}]
     """
-    import pandas as pd
+    pd = library("pandas")
 
     if len(separator) != 1:
         raise ValueError("The separator must be exactly one character.")
@@ -114,7 +114,7 @@ def join_tables(left: list[Row], right: list[Row], on: str, keep_unmatched: bool
     >>> join_tables([{"id": 1, "a": "x"}], [{"id": 1, "b": "y"}], "id")
     [{'id': 1, 'a': 'x', 'b': 'y'}]
     """
-    import pandas as pd
+    pd = library("pandas")
 
     first, second = _frame(left), _frame(right)
     try:
@@ -171,7 +171,7 @@ def column_values(rows: list[Row], column: str) -> list[Any]:
 
 
 def _frame(rows: list[Row]) -> Any:
-    import pandas as pd
+    pd = library("pandas")
 
     frame = pd.DataFrame(short_list(rows))
     limited(frame.columns, _MAX_COLUMNS, "list of columns")

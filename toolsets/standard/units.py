@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any, Final
 
-from toolsets.standard.bounds import limited
+from toolsets.standard.bounds import library, limited
 from toolsets.tool import Number
 
 _MAX_UNIT: Final = 100
@@ -52,7 +52,7 @@ def base_units(value: Number, unit: str) -> str:
     >>> base_units(2, "kN")
     '2000 kilogram * meter / second ** 2'
     """
-    import pint
+    pint = library("pint")
 
     try:
         quantity = _registry().Quantity(_finite(value), _unit(unit)).to_base_units()
@@ -74,7 +74,7 @@ def compare_quantities(a: Number, unit_a: str, b: Number, unit_b: str) -> str:
 
 
 def _convert(value: Number, unit: str, to: str) -> float:
-    import pint
+    pint = library("pint")
 
     source, target = _unit(unit), _unit(to)
     try:
@@ -113,6 +113,6 @@ def _shown(value: float) -> Number:
 
 @functools.cache
 def _registry() -> Any:
-    import pint
+    pint = library("pint")
 
     return pint.UnitRegistry(cache_folder=None)
