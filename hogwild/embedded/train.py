@@ -331,6 +331,10 @@ def main() -> None:
             PreTrainedTokenizerFast.from_pretrained(recipe.begin_with).save_pretrained(args.out / "tokenizer")
         elif not (args.out / "tokenizer").exists():
             train_tokenizer(sample_texts(4000), recipe.vocab_size).save_pretrained(args.out / "tokenizer")
+        # Batches differ in size; by default glibc keeps so many pieces of them that a process grew to 8 GB.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "1")
+        os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 32))
+        os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 33))
         port = random.randint(20_000, 60_000)
         spawn(_process, (recipe, args.out, args.processes, port), nprocs=args.processes)
     export(args.out, args.export or args.out / "model")
