@@ -212,8 +212,7 @@ class Driver:
             self.emit(ev.CallPlanned(name, worker, "?", {}, call.raw))
         else:
             self.emit(ev.CallPlanned(name, worker, call.name, dict(call.arguments), call.raw))
-        waits_for_another = any(caller == worker for _, caller in self._running.values())
-        if self.run.space.workers[worker].state in ENDED and not waits_for_another:
+        if self.run.space.workers[worker].state in ENDED:
             self.emit(ev.CallFinished(name, "failed", "", f"{worker} had ended when the call was complete.", 0.0))
             return
         self.run.hold(worker)

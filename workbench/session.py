@@ -98,12 +98,12 @@ class Run:
 
     def say(self, text: str, worker: str | None = None) -> None:
         """Put your words where a worker writes, by default the first; everybody who sees that block reads them."""
-        name = worker or self._names[0]
-        if name not in self._names:
-            raise UsageError(f"There is no worker {name} in this run; there are {', '.join(self._names)}.")
+        if worker is not None and worker not in self._names:
+            raise UsageError(f"There is no worker {worker} in this run; there are {', '.join(self._names)}.")
         if not text.strip():
             raise UsageError("There is nothing to say: give some text.")
-        self._wish(lambda driver: driver.say(name, text))
+        # The first worker's name is known for certain only when the model has been loaded.
+        self._wish(lambda driver: driver.say(worker or driver.spec.workers[0], text))
 
     def add_worker(self, name: str | None = None) -> str:
         """Let another worker join; returns its name."""
