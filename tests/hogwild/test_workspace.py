@@ -397,7 +397,7 @@ class Machine(RuleBasedStateMachine):
     def finish(self, name: str) -> None:
         if self.known(name):
             worker = self.desk.space.workers[name]
-            unfed = len(worker.pending) + len(worker.after_step)
+            unfed = sum(not 1000 <= token < 2000 for token in (*worker.pending, *worker.after_step))  # heads aside
             if worker.state not in ENDED and not worker.after_step:
                 del self.said[name][len(self.said[name]) - unfed :]
                 self.desk.space.finish(name)
