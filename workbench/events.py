@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypedDict
 Role = Literal["prompt", "worker", "separator"]
 Source = Literal["header", "tool", "person", "check", "closing"]
 WorkerState = Literal["decoding", "waiting", "paused", "finished", "stopped", "out_of_budget"]
-CallStatus = Literal["succeeded", "failed"]
+CallStatus = Literal["succeeded", "failed", "timed_out", "cancelled", "skipped", "rejected", "not_executed"]
 EndStatus = Literal["solved", "unanswered", "stopped", "failed"]
 
 
@@ -44,6 +44,22 @@ class WorkerTokens(TypedDict):
     block: int
     ids: list[int]
     text: str
+
+
+class Shown(TypedDict):
+    """One row of a library that was put into a run's prompt, and why: view, exemplar and score of the hit."""
+
+    row: str
+    name: str
+    version: int
+    why: dict[str, Any]
+
+
+class Origin(TypedDict):
+    """Where a fork left its parent: after event `seq` of run `run_id`."""
+
+    run_id: str
+    seq: int
 
 
 class WorkerReport(TypedDict):
@@ -80,6 +96,7 @@ class RunStarted:
     workers: list[str]
     settings: dict[str, Any]
     tools: list[str]
+    parent: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,8 @@ class TokensAdded:
 
 @dataclass(frozen=True, slots=True)
 class TextInjected:
-    """Text that no worker sampled was put into a worker's block; `call` names the call whose result it is."""
+    """Text that no worker sampled was put into a worker's block; `call` names the call whose result it is, `line` the
+    person's line (see SayQueued)."""
 
     kind: ClassVar[str] = "text_injected"
     worker: str
@@ -155,11 +173,16 @@ class TextInjected:
     ids: list[int]
     source: Source
     call: str | None = None
+    line: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallPlanned:
-    """A worker's text contained a call; `raw` is that text as it stood."""
+    """A worker's text contained a call; `raw` is that text as it stood.
+
+    `call` is unique in the run, `label` is what the worker's text calls it in its plan `plan` (`$1` refers to label 1).
+    `needs` are the calls whose results its arguments refer to.
+    """
 
     kind: ClassVar[str] = "call_planned"
     call: str
@@ -167,19 +190,74 @@ class CallPlanned:
     tool: str
     arguments: dict[str, Any]
     raw: str
+    plan: str = ""
+    label: str = ""
+    needs: list[str] = field(default_factory=list)
+    effect: str = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanProblem:
+    """Something in a worker's plan cannot be run; `line` counts from 1 in the plan's text, `call` if one is meant."""
+
+    kind: ClassVar[str] = "plan_problem"
+    worker: str
+    plan: str
+    message: str
+    line: int | None = None
+    call: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The tool began to run."""
+    """The tool began to run: its arguments with references filled in, and what stands between it and this process."""
 
     kind: ClassVar[str] = "call_started"
     call: str
+    attempt: int = 1
+    arguments: dict[str, Any] | None = None
+    isolation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """A running tool told how far it is (`total` None if it does not know), or gave a part of its output (`output`)."""
+
+    kind: ClassVar[str] = "call_progress"
+    call: str
+    done: float | None = None
+    total: float | None = None
+    message: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A call waits for a person's word."""
+
+    kind: ClassVar[str] = "approval_asked"
+    call: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """A person decided about a call."""
+
+    kind: ClassVar[str] = "approval_given"
+    call: str
+    approved: bool
+    by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """The tool returned (`text` is what the caller reads) or failed (`error` says why)."""
+    """The tool returned (`text` is what the caller reads) or the call ended otherwise (`error` says why).
+
+    `isolation` says what the call had; `shared_with` names the calls that the same execution answered; `num_chars` is
+    the whole result's length, of which `text` shows a part if `cut`; `trusted` is False for text from outside.
+    """
 
     kind: ClassVar[str] = "call_finished"
     call: str
@@ -187,6 +265,74 @@ class CallFinished:
     text: str
     error: str | None = None
     wall_s: float = 0.0
+    attempts: int = 1
+    isolation: str = ""
+    shared_with: list[str] = field(default_factory=list)
+    cut: bool = False
+    num_chars: int = 0
+    trusted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryShown:
+    """Rows of a library were put into the prompt of this run; `library` is tool or concept."""
+
+    kind: ClassVar[str] = "library_shown"
+    library: str
+    rows: list[Shown]
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A person's command was taken: stop, pause, resume, step, set_sampling, add_worker, retire_worker, ...
+
+    `key` is the command's idempotency key; the same key is never carried out twice.
+    """
+
+    kind: ClassVar[str] = "steered"
+    command: str
+    arguments: dict[str, Any]
+    key: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SayQueued:
+    """A person's line waits to be put into a worker's block; queued again with the same `line`, it replaces the text.
+
+    `worker` None: for everybody. An empty text takes the line back. Once said, TextInjected names the line."""
+
+    kind: ClassVar[str] = "say_queued"
+    line: str
+    worker: str | None
+    text: str
+    when: str = "now"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingChanged:
+    """From here on the worker samples so."""
+
+    kind: ClassVar[str] = "sampling_changed"
+    worker: str
+    sampling: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunForked:
+    """Another run, `child`, went on from event `at` of this one."""
+
+    kind: ClassVar[str] = "run_forked"
+    child: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """An interrupted run goes on; what it had is in this log, its cache was computed again."""
+
+    kind: ClassVar[str] = "run_resumed"
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +375,18 @@ Payload = (
     | TokensAdded
     | TextInjected
     | CallPlanned
+    | PlanProblem
     | CallStarted
+    | CallProgress
+    | ApprovalAsked
+    | ApprovalGiven
     | CallFinished
+    | LibraryShown
+    | Steered
+    | SayQueued
+    | SamplingChanged
+    | RunForked
+    | RunResumed
     | WorkerStateChanged
     | RunFinished
     | UnknownEvent
@@ -249,8 +405,18 @@ KINDS: dict[str, Callable[..., Payload]] = {
         TokensAdded,
         TextInjected,
         CallPlanned,
+        PlanProblem,
         CallStarted,
+        CallProgress,
+        ApprovalAsked,
+        ApprovalGiven,
         CallFinished,
+        LibraryShown,
+        Steered,
+        SayQueued,
+        SamplingChanged,
+        RunForked,
+        RunResumed,
         WorkerStateChanged,
         RunFinished,
     )
