@@ -22,8 +22,8 @@ NAMES = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi")
 
 @dataclass(frozen=True)
 class Prompting:
-    """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {content}, {step}, {first} and
-    {last}.
+    """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {concepts}, {content}, {step},
+    {first} and {last}.
 
     rules: the system message. tools: put after the rules when there are tools and `tools_in_template` is False;
     otherwise the chat template gets the tools' schemas. header: begins a worker's block; step_header: begins a later
@@ -34,6 +34,10 @@ class Prompting:
     long the answer may be.
     tool_response: a tool's result as it is put into the caller's block. person: a person's words, likewise. names: the
     workers' names, in order.
+    plan_end: what a worker writes after the calls of a plan when it wants their results, e.g. a line end; the calls of
+    a plan are numbered from 1, and "$1" is the first one's result. Empty: every call is a plan by itself, and the
+    worker waits after each. concepts: put after the tools when concepts were found that may help; {concepts} is their
+    text.
     """
 
     rules: str
@@ -51,12 +55,16 @@ class Prompting:
     tool_response: str = "\n<tool_response>\n{content}\n</tool_response>\n"
     person: str = "\n\n(The user says to {name}: {content})\n\n"
     names: tuple[str, ...] = NAMES
+    plan_end: str = ""
+    concepts: str = "\n\nConcepts that may help:\n{concepts}"
 
-    def system(self, workers: Sequence[str], tools: Sequence[str]) -> str:
-        """The rules for these workers; `tools` are one line each."""
+    def system(self, workers: Sequence[str], tools: Sequence[str], concepts: str = "") -> str:
+        """The rules for these workers; `tools` are one line each, `concepts` the rendered ones, empty for none."""
         text = self.rules.replace("{names}", listed(workers))
         if tools and not self.tools_in_template:
             text += self.tools.replace("{tools}", "\n".join(tools))
+        if concepts:
+            text += self.concepts.replace("{concepts}", concepts)
         return text
 
     def begin(self, worker: str, workers: Sequence[str]) -> str:
