@@ -1,8 +1,8 @@
-"""The command line: `workbench run`, `runs`, `models`, `eval`, `doctor`.
+"""The command line: `workbench run`, `runs`, `plan`, `models`, `eval`, `doctor`.
 
 In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
 an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` shows the traceback. Neighbours: `session`,
-`live`, `log`, `export`, `evaluate`.
+`live`, `log`, `export`, `evaluate`, `plan_command`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from workbench.live import LiveView
 from workbench.log import RunLog
 from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
+from workbench.plan_command import plan
+from workbench.texts import read_text
 from workbench.visible import one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -29,6 +31,7 @@ runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
 evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 app.add_typer(runs, name="runs")
 app.add_typer(evaluation, name="eval")
+app.command()(plan)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
@@ -246,17 +249,7 @@ def _task(task: str | None, file: Path | None) -> str:
     if task is not None:
         return task
     assert file is not None
-    if str(file) == "-":
-        try:
-            return sys.stdin.read()
-        except UnicodeDecodeError as error:
-            raise UsageError("The input is not UTF-8 text: give plain text.") from error
-    try:
-        return file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 text: give a plain text file.") from error
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror}): give the path of a text file.") from error
+    return read_text(file, "a task")
 
 
 def _seeds(text: str) -> range:

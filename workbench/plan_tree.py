@@ -27,6 +27,7 @@ MAX_NOTE: Final = 60
 
 SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     "planned": ("○", "dim"),
+    "unsound": ("✗", "red"),
     "asking": ("?", "yellow"),
     "running": ("●", "cyan"),
     "succeeded": ("✓", "green"),
@@ -40,12 +41,23 @@ SIGNS: Final[Mapping[str, tuple[str, str]]] = {
 """By state: its sign, and its colour."""
 
 # Where not all calls have room, these are the ones that a person looks for.
-_FIRST: Final = ("running", "asking", "failed", "timed_out", "rejected", "cancelled", "skipped", "not_executed")
+_FIRST: Final = (
+    "unsound",
+    "running",
+    "asking",
+    "failed",
+    "timed_out",
+    "rejected",
+    "cancelled",
+    "skipped",
+    "not_executed",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TreeCall:
-    """One call to be drawn. arguments: as text, without brackets. state: planned, asking, running, or how it ended.
+    """One call to be drawn. arguments: as text, without brackets. state: planned, unsound (cannot run),
+    asking, running, or how it ended.
     wall_s: None where nothing was measured. note: its result or error in a few words. by: who asked for it."""
 
     id: str
@@ -125,7 +137,8 @@ def arguments_text(arguments: Mapping[str, Any]) -> str:
     >>> arguments_text({"a": Ref("1", ("rows", 0)), "b": [1, Ref("2")], "text": "x"})
     "a=$1.rows[0], b=[1, $2], text='x'"
     """
-    return ", ".join(f"{name}={_value_text(value)}" for name, value in arguments.items())
+    # What was given by place has its number for a name.
+    return ", ".join(f"{'' if n.isdigit() else f'{n}='}{_value_text(value)}" for n, value in arguments.items())
 
 
 def seconds_text(seconds: float) -> str:

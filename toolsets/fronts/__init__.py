@@ -20,7 +20,7 @@ from toolsets.fronts import dta, llmcompiler, python_calls, tool_calls, tool_use
 from toolsets.fronts.front import Found, Front, Parser, gathered
 from toolsets.plan import Plan
 
-__all__ = ["FRONTS", "Found", "Front", "Parser", "parse", "parser", "render"]
+__all__ = ["FRONTS", "Found", "Front", "Parser", "detect", "parse", "parser", "render"]
 
 FRONTS: Final[Mapping[str, Front]] = {
     front.name: front for front in (tool_calls.FRONT, tool_use.FRONT, llmcompiler.FRONT, dta.FRONT, python_calls.FRONT)
@@ -45,10 +45,18 @@ def parse(
     (True, [])
     """
     written = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    if front != "auto":
-        return gathered(parser(front, earlier), [written])
-    results = [gathered(each.parser(earlier), [written]) for each in FRONTS.values()]
-    return min(results, key=lambda result: _rank(result[0], result[1], written))
+    front = detect(written, earlier) if front == "auto" else front
+    return gathered(parser(front, earlier), [written])
+
+
+def detect(text: str, earlier: Collection[str] = ()) -> str:
+    """The grammar that a text is written in: the one whose call comes first.
+
+    >>> detect("1. gcd(a=12, b=18)"), detect("g = gcd(12, 18)")
+    ('llmcompiler', 'python')
+    """
+    results = {name: gathered(front.parser(earlier), [text]) for name, front in FRONTS.items()}
+    return min(results, key=lambda name: _rank(*results[name], text))
 
 
 def render(plan: Plan, front: str) -> str:
