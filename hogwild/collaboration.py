@@ -190,7 +190,7 @@ class Collaboration:
             if worker.pending and worker.state not in ENDED:
                 due = sum(len(other.pending) for other in self.space.workers.values())
                 if num_tokens(self.space.view(worker.name)) + due > limit:
-                    self._end(worker.name, State.OUT_OF_BUDGET)
+                    self._end(worker.name, State.OUT_OF_BUDGET, drop=True)
         return self.space.feeds()
 
     def took(self, feeds: Sequence[Feed], logits: Sequence[Tensor]) -> list[Happening]:
@@ -277,7 +277,7 @@ class Collaboration:
         self.closing = True
         for worker in list(self.space.workers.values()):
             if worker.state not in ENDED:
-                self._end(worker.name, State.STOPPED)
+                self._end(worker.name, State.STOPPED, drop=True)
 
     def release(self) -> None:
         """Give all blocks back; the collaboration cannot go on after it."""
@@ -382,8 +382,9 @@ class Collaboration:
         templated = special and bool(getattr(self.engine.tokenizer, "chat_template", None))
         return list(self.engine.tokenizer.encode(text, add_special_tokens=special and not templated))
 
-    def _end(self, name: str, state: State) -> None:
-        self.space.finish(name, state)
+    def _end(self, name: str, state: State, *, drop: bool = False) -> None:
+        self.space.finish(name, state, drop=drop)
+        self._step_text[name] = ""
         self._state(name)
 
     def _opened(self, block: Block, name: str) -> None:

@@ -18,7 +18,8 @@ from hogwild.views import Block, Feed, View
 
 
 class State(StrEnum):
-    """What a worker is doing. Only a DECODING worker samples; FINISHED and beyond never feed again unless woken."""
+    """What a worker is doing. Only a DECODING worker samples; FINISHED and beyond feed what is left, and then nothing
+    unless woken."""
 
     DECODING = "decoding"
     WAITING = "waiting"  # for a tool
@@ -37,6 +38,7 @@ class Worker:
 
     open: its unfinished blocks, the last is written to. pending: tokens that wait to be fed. step_ids: sampled tokens
     since its last finished step. sampled: how many tokens it has decoded; budget: how many it may, None for no limit.
+    closes: the step is over as soon as its last token is fed. begins: should it go on, a step's header comes first.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Worker:
     budget: int | None = None
     steps: int = 0
     closes: bool = False
+    begins: bool = False
     after_step: list[int] = field(default_factory=list)
 
     @property
@@ -120,7 +123,7 @@ class Workspace:
 
     def feeds(self) -> list[Feed]:
         """All tokens that are due: one for a decoding worker, a whole chunk for one that has been given text."""
-        due = [w for w in self.workers.values() if w.pending and w.state in (State.DECODING, State.WAITING)]
+        due = [worker for worker in self.workers.values() if worker.pending and worker.state is not State.PAUSED]
         return [Feed(self.view(worker.name), tuple(worker.pending), worker.name) for worker in due]
 
     def fed(self, feeds: Sequence[Feed]) -> list[str]:
@@ -130,6 +133,8 @@ class Workspace:
             del worker.pending[: len(feed.tokens)]
             if worker.closes:
                 self._close_step(worker)
+            elif worker.state in ENDED:
+                self._leave(worker)
         return [
             feed.tag
             for feed in feeds
@@ -152,6 +157,9 @@ class Workspace:
     def inject(self, name: str, tokens: Sequence[int], *, awaited: bool = True) -> None:
         """Hand text to a worker. A waiting one goes on after what it waited for (`awaited`); an ended one goes on."""
         worker = self.workers[name]
+        if worker.begins:
+            worker.begins = False
+            worker.pending.extend(self._head(name, worker.steps) if self._head else ())
         if worker.closes:
             worker.after_step.extend(tokens)
         else:
@@ -164,12 +172,20 @@ class Workspace:
         """The worker waits (for a tool); what is pending is still fed, nothing is sampled."""
         self._set(name, State.WAITING)
 
-    def finish(self, name: str, state: State = State.FINISHED) -> None:
-        """The worker has ended its turn. Tokens not yet fed are dropped: nobody will see them."""
+    def finish(self, name: str, state: State = State.FINISHED, *, drop: bool = False) -> None:
+        """The worker has ended its turn. Tokens not yet fed are still fed, so that every block holds what was said;
+        with `drop` they are dropped, and nobody will see them.
+
+        Where the layout closes steps, what it has written of an unfinished one joins the history all the same: others
+        see nothing else of it, and one of them may be asked for the answer.
+        """
         worker = self.workers[name]
         worker.state = state
-        worker.pending.clear()
-        worker.closes, worker.after_step = False, []
+        if drop:
+            worker.pending.clear()
+            worker.closes, worker.after_step = False, []
+        if not worker.pending:
+            self._leave(worker)
 
     def pause(self, name: str) -> None:
         worker = self.workers[name]
@@ -183,7 +199,7 @@ class Workspace:
 
     def ended(self) -> bool:
         """Nobody has anything left to do."""
-        return all(worker.state in ENDED for worker in self.workers.values())
+        return all(worker.state in ENDED and not worker.pending for worker in self.workers.values())
 
     def blocks(self) -> list[Block]:
         """Every block of this run."""
@@ -205,15 +221,30 @@ class Workspace:
 
     def _close_step(self, worker: Worker) -> None:
         worker.closes = False
+        self._freeze_open(worker)
+        if worker.state in ENDED and not worker.after_step:
+            worker.begins = True
+            return
+        head = self._head(worker.name, worker.steps) if self._head else ()
+        worker.pending = [*worker.pending, *head, *worker.after_step]
+        worker.after_step = []
+
+    def _leave(self, worker: Worker) -> None:
+        """It has ended and everything is fed: an unfinished step is over."""
+        if self.layout.closes_steps and worker.step_ids:
+            worker.steps += 1
+            worker.step_ids.clear()
+            worker.begins = True
+            self._freeze_open(worker)
+
+    def _freeze_open(self, worker: Worker) -> None:
+        """The worker's open blocks join the history; it gets a new one."""
         for block in worker.open:
             block.frozen = True
             self.history.append(block)
             if self._on_freeze:
                 self._on_freeze(block)
         worker.open = [self._new_block(worker.name)]
-        head = self._head(worker.name, worker.steps) if self._head else ()
-        worker.pending = [*worker.pending, *head, *worker.after_step]
-        worker.after_step = []
 
     def _new_block(self, name: str) -> Block:
         block = self._open_block()

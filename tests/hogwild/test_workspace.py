@@ -176,8 +176,42 @@ def test_a_worker_stops_sampling_when_its_budget_is_used_up() -> None:
     worker = desk.space.add_worker("Alice", [11], budget=3)
     desk.say("Alice", 5, 6, 7)
     assert (worker.sampled, worker.state) == (3, State.OUT_OF_BUDGET)
+    assert desk.due() == {"Alice": [7]}  # what it said last is still read by the others
+    assert not desk.space.ended()
+    assert desk.step() == []
     assert desk.due() == {}
     assert desk.space.ended()
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "combined"])
+def test_an_unfinished_step_joins_the_history_when_its_worker_ends(layout: str) -> None:
+    desk = two(layout, head=lambda name, step: [50 + step])
+    desk.say("Alice", 5, END)
+    desk.step()
+    desk.say("Alice", 6)
+    desk.space.finish("Alice")
+    assert desk.step() == []  # her last token is fed, nothing follows
+    assert [desk.held[block.id] for block in desk.space.history] == [[11, 5, END], [51, 6]]
+    assert all(block.frozen for block in desk.space.history)
+    desk.space.inject("Alice", [9])
+    assert desk.due()["Alice"] == [52, 9]
+
+
+def test_a_worker_that_ends_at_a_step_s_end_leaves_no_empty_step() -> None:
+    desk = two("interleaved", head=lambda name, step: [50 + step])
+    desk.say("Alice", 5, END)
+    desk.step()
+    desk.space.finish("Alice")
+    desk.step()
+    assert [desk.held[block.id] for block in desk.space.history] == [[11, 5, END]]
+
+
+def test_what_is_dropped_is_not_fed() -> None:
+    desk = two("combined")
+    desk.say("Alice", 5)
+    desk.space.finish("Alice", State.OUT_OF_BUDGET, drop=True)
+    assert "Alice" not in desk.due()
+    assert [desk.held[block.id] for block in desk.space.history] == [[11]]
 
 
 def test_a_worker_that_has_ended_is_woken_by_text() -> None:
@@ -278,7 +312,9 @@ def test_text_for_an_ended_worker_that_had_just_finished_a_step_is_fed() -> None
     desk.space.accept("Alice", END)
     desk.space.finish("Alice", State.OUT_OF_BUDGET)
     desk.space.inject("Alice", [7])
-    assert desk.due() == {"Alice": [7]}
+    assert desk.due() == {"Alice": [END]}
+    desk.step()
+    assert desk.due() == {"Alice": [50, 7]}
 
 
 def test_a_worker_that_joins_later_sees_and_is_seen() -> None:
@@ -368,7 +404,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def step(self) -> None:
         feeds = self.desk.space.feeds()
-        assert all(self.desk.space.workers[f.tag].state in (State.DECODING, State.WAITING) for f in feeds)
+        assert all(self.desk.space.workers[f.tag].state is not State.PAUSED for f in feeds)
         self.desk.run(feeds)
         self.may_sample = set(self.desk.space.fed(feeds))
 
@@ -393,14 +429,15 @@ class Machine(RuleBasedStateMachine):
         if self.known(name) and self.desk.space.workers[name].state not in ENDED:
             getattr(self.desk.space, what)(name)
 
-    @rule(name=names)
-    def finish(self, name: str) -> None:
+    @rule(name=names, drop=st.booleans())
+    def finish(self, name: str, drop: bool) -> None:
         if self.known(name):
             worker = self.desk.space.workers[name]
             unfed = sum(not 1000 <= token < 2000 for token in (*worker.pending, *worker.after_step))  # heads aside
-            if worker.state not in ENDED and not worker.after_step:
-                del self.said[name][len(self.said[name]) - unfed :]
-                self.desk.space.finish(name)
+            if worker.state not in ENDED:
+                if drop:
+                    del self.said[name][len(self.said[name]) - unfed :]
+                self.desk.space.finish(name, drop=drop)
 
     @invariant()
     def every_view_is_in_order(self) -> None:
