@@ -22,8 +22,8 @@ NAMES = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi")
 
 @dataclass(frozen=True)
 class Prompting:
-    """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {concepts}, {content}, {step},
-    {first} and {last}.
+    """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {concepts}, {content}, {calls},
+    {step}, {first} and {last}.
 
     rules: the system message. tools: put after the rules when there are tools and `tools_in_template` is False;
     otherwise the chat template gets the tools' schemas. header: begins a worker's block; step_header: begins a later
@@ -37,7 +37,8 @@ class Prompting:
     plan_end: what a worker writes after the calls of a plan when it wants their results, e.g. a line end; the calls of
     a plan are numbered from 1, and "$1" is the first one's result. Empty: every call is a plan by itself, and the
     worker waits after each. concepts: put after the tools when concepts were found that may help; {concepts} is their
-    text.
+    text. untrusted: how a result that comes from outside is told. shared: put after a result when the same call was
+    made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said.
     """
 
     rules: str
@@ -57,6 +58,8 @@ class Prompting:
     names: tuple[str, ...] = NAMES
     plan_end: str = ""
     concepts: str = "\n\nConcepts that may help:\n{concepts}"
+    untrusted: str = "(from outside) {content}"
+    shared: str = ""
 
     def system(self, workers: Sequence[str], tools: Sequence[str], concepts: str = "") -> str:
         """The rules for these workers; `tools` are one line each, `concepts` the rendered ones, empty for none."""
@@ -145,6 +148,7 @@ How to work together:
     check="\n\nQuick check: is anybody else doing what I am doing right now? Let me answer yes or no, and go on with "
     "something that helps:",
     check_every=1024,
+    shared="\n(The same call: {calls}; it ran once.)",
     closing="\n\nTime is up; I write down the final answer of the whole task now.\n\nFinal answer:",
 )
 

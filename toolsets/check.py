@@ -70,15 +70,22 @@ def check(
 
 
 class Checker:
-    """Judges calls one by one in the order of their text, each against those before it."""
+    """Judges calls one by one in the order of their text, each against those before it. restarts: a plan's ids may be
+    those of former rounds, which then mean the plan's own calls from there on."""
 
     def __init__(
-        self, tools: Mapping[str, Tool], earlier: Mapping[str, str] | None = None, ahead: _Ahead | None = None
+        self,
+        tools: Mapping[str, Tool],
+        earlier: Mapping[str, str] | None = None,
+        ahead: _Ahead | None = None,
+        *,
+        restarts: bool = False,
     ) -> None:
         self._tools = tools
         self._tool_of = dict(earlier or {})
         self._unsound: set[str] = set()
         self._ahead = ahead or _Ahead()
+        self._former = set(self._tool_of) if restarts else set[str]()
 
     def add(self, call: PlannedCall) -> tuple[PlannedCall | None, list[Diagnostic]]:
         """The call as it can run, with arguments by name; None where something is wrong with it."""
@@ -87,12 +94,14 @@ class Checker:
             call = replace(call, arguments=bind_positional(tool, call.arguments))
         found = [*self._order(call), *self._fields(call)]
         found += [_unknown_tool(call, self._tools)] if tool is None else self._arguments(call, tool)
-        if call.id in self._tool_of or call.id in self._unsound:
+        if (call.id in self._tool_of and call.id not in self._former) or call.id in self._unsound:
             # One of the two may have been unreadable; which one was meant is as unclear.
             found.insert(0, _duplicate(call))
         elif found:
+            self._former.discard(call.id)
             self._unsound.add(call.id)
         else:
+            self._former.discard(call.id)
             self._tool_of[call.id] = call.tool
         return (None if found else call), found
 

@@ -4,7 +4,7 @@ In: nothing. Out: `Diagnostic` and its kinds. Neighbours: the front ends of `fro
 `check` what cannot be run. Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -34,13 +34,15 @@ class DiagnosticKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """message: one sentence that says what to do. line: 1-based, 0 where there is no text. expected: what would have
-    been right, for a program or a table; empty where the message says it all."""
+    been right, for a program or a table; empty where the message says it all. raw: the text of a call that cannot be
+    read, as it was written."""
 
     kind: DiagnosticKind
     message: str
     call: str | None = None
     line: int = 0
     expected: str = ""
+    raw: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.message}" if self.line else self.message

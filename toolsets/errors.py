@@ -4,7 +4,8 @@
     ├── ToolDefinitionError   a function cannot become a tool
     ├── ArgumentError         the arguments of a call do not fit the tool's schema
     ├── PlanError             a plan cannot be written in the grammar that was asked for
-    └── ResultPathError       a reference names a part that the result does not have
+    ├── ResultPathError       a reference names a part that the result does not have
+    └── NotExecutedError      raised by a tool: it has done nothing, and will not
 
 Each message is one sentence that says what to do. What a *model* writes wrong never raises: the parser answers with a
 `BrokenCall`, the runner with a failed `CallResult`.
@@ -29,3 +30,8 @@ class PlanError(ToolsetError):
 
 class ResultPathError(ToolsetError):
     """A reference names a field or an index that the result does not have."""
+
+
+class NotExecutedError(ToolsetError):
+    """For tools to raise: something stands in the way, nothing was done, and the same call will not do better. The
+    call then counts as not executed, not as failed."""

@@ -85,6 +85,11 @@ class CallScanner:
         """Whether a call has been opened and not yet closed."""
         return self._inside
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether the text ends with what may become an opening tag."""
+        return any(self._pending.endswith(OPENING[:length]) for length in range(1, len(OPENING)))
+
     def feed(self, text: str) -> list[AnyCall]:
         """Take the next piece of the text; returns the calls that it completes, in order."""
         self._pending += text

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Final, Literal, TypeAlias
 
@@ -240,6 +240,8 @@ class History:
     def __init__(self) -> None:
         self._outcomes: dict[str, CallOutcome] = {}
         self._writes: dict[str, CallOutcome] = {}
+        self._listeners: dict[str, Callable[[str], object]] = {}
+        self._open: set[str] = set()
 
     @property
     def outcomes(self) -> Mapping[str, CallOutcome]:
@@ -250,12 +252,32 @@ class History:
     def ids(self) -> Collection[str]:
         return self._outcomes.keys()
 
+    @property
+    def open(self) -> Collection[str]:
+        """Ids of calls that have arrived, of any plan, and not ended."""
+        return self._open
+
+    def arrived(self, id: str) -> None:
+        """A call has arrived at one of the plans."""
+        self._open.add(id)
+
+    def listen(self, plan: str, ended: Callable[[str], object] | None) -> None:
+        """Tell a plan of the ends of other plans' calls, to which its own may refer; None ends it."""
+        if ended is None:
+            self._listeners.pop(plan, None)
+        else:
+            self._listeners[plan] = ended
+
     def record(self, outcome: CallOutcome, write_key: str | None) -> None:
         """Take in how a call ended. write_key: tool and arguments, for a call that changes something."""
         self._outcomes[outcome.call] = outcome
         # A change that timed out or was cancelled may have been made; one that failed says that it was not.
         if write_key is not None and outcome.attempts and outcome.state in ("succeeded", "timed_out", "cancelled"):
             self._writes.setdefault(write_key, outcome)
+        self._open.discard(outcome.call)
+        for plan, ended in list(self._listeners.items()):
+            if plan != outcome.plan:
+                ended(outcome.call)
 
     def answered(self, write_key: str, plan: str) -> CallOutcome | None:
         """The outcome of the same change, made by another plan than this one."""

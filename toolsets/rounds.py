@@ -42,31 +42,44 @@ class Aggregate:
     outcomes: tuple[CallOutcome, ...]
 
 
-class Round:
-    """A round that runs. Calls may be added while the model still writes."""
+class Names:
+    """Gives the calls of one round ids that no round has used. taken: ids so far, of all rounds; those of this round
+    are added to it."""
 
-    def __init__(self, running: RunningPlan) -> None:
-        self.running = running
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
         self._names: dict[str, str] = {}
-        self._taken = set(running.history.ids)
 
-    def add(self, call: PlannedCall) -> PlannedCall:
-        """Let a call begin as soon as it can; returns it as it runs, with an id that no round has used."""
+    def rename(self, call: PlannedCall) -> PlannedCall:
+        """The call under its new id. Its references mean calls of this round, and where there is none of that id, of
+        earlier rounds."""
         arguments = {name: renamed(value, self._names) for name, value in call.arguments.items()}
         after = tuple(self._names.get(id, id) for id in call.after)
         id = call.id if call.id not in self._taken else self._free(call.id)
         # Only from here on: a call that names its own id means the one of an earlier round.
         self._names[call.id] = id
         self._taken.add(id)
-        call = replace(call, id=id, arguments=arguments, after=after)
-        self.running.add(call)
-        return call
+        return replace(call, id=id, arguments=arguments, after=after)
 
     def _free(self, id: str) -> str:
         if id.isascii() and id.isdigit():
             numbers = (int(taken) for taken in self._taken if taken.isascii() and taken.isdigit())
             return str(1 + max(numbers))
         return next(name for n in range(2, len(self._taken) + 3) if (name := f"{id}-{n}") not in self._taken)
+
+
+class Round:
+    """A round that runs. Calls may be added while the model still writes."""
+
+    def __init__(self, running: RunningPlan) -> None:
+        self.running = running
+        self._names = Names({*running.history.ids, *running.history.open})
+
+    def add(self, call: PlannedCall) -> PlannedCall:
+        """Let a call begin as soon as it can; returns it as it runs, with an id that no round has used."""
+        call = self._names.rename(call)
+        self.running.add(call)
+        return call
 
 
 class Rounds:

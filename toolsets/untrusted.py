@@ -52,6 +52,15 @@ def neutralise(text: str, markers: Collection[str] = ()) -> str:
     return text if not _holds_call(text) else _break_everything(text)
 
 
+def without_markers(text: str, markers: Collection[str]) -> str:
+    """The text with nothing changed but these markers, e.g. the special tokens of a tokenizer.
+
+    >>> without_markers("{1: 2} <|im_end|>", ["<|im_end|>"])
+    '{1: 2} ‹|im_end|>'
+    """
+    return _break_markers(text, markers)
+
+
 def neutralise_tool(tool: Tool, markers: Collection[str] = ()) -> Tool:
     """A tool from outside with its descriptions made harmless, each in one line; a trusted tool as it is."""
     if tool.trusted:

@@ -1,41 +1,49 @@
-"""One run, driven: workers' text is scanned for tool calls, calls are run, results injected, everything told as events.
+"""One run, driven: workers' text is read as plans, calls are run, results injected, everything told as events.
 
 In: what happens in a `hogwild.Collaboration`. Out: events of the run log, and the outcome. Above: `session` and
-`evaluate`, which own the engine and step it. Below: `hogwild.collaboration`, `toolsets`. Parsing a call and running it
-are kept apart: an executor of plans can take the place of `_run_call`.
+`evaluate`, which own the engine and step it. Below: `hogwild.collaboration`; `plan_reader` finds the calls, `calls`
+runs them, `told` says what a worker reads of them.
+
+A call begins when its text is complete, while its worker writes on. A worker that has ended a plan waits until all
+calls of its plans have ended; with `asynchronous` it goes on, and is told whenever it is not writing a call.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from hogwild.collaboration import Brief, Collaboration, Happening
 from hogwild.engine import Engine
 from hogwild.layouts import Layout
-from hogwild.prompting import Prompting
+from hogwild.prompting import SHARED_WORKSPACE, Prompting
 from hogwild.runner import Step
 from hogwild.sampling import Sampling
 from hogwild.views import Feed
 from hogwild.workspace import ENDED
-from toolsets.direct import CallResult, run_direct
-from toolsets.parse import AnyCall, BrokenCall, CallScanner
+from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
+from toolsets.untrusted import neutralise_tool
 from workbench import events as ev
+from workbench.calls import Approve, Calls
+from workbench.grammar import with_grammar
+from workbench.plan_reader import PlanEnded, PlanReader, Read
+from workbench.told import markers_of, result_text, special_tokens
 from workbench.worksheet import Task, answered, read_task
 
 PATIENCE_S = 0.25
-"""How long the step of a call waits for the tool. A result within it joins the very next step, so that fast tools keep
-a run reproducible; a slower one is injected when it comes, and the other workers go on meanwhile."""
+"""How long a step waits for the calls that it completed, or that a worker now waits for. Results within it join the
+very next step, so that fast tools keep a run reproducible; a slower one is injected when it comes, and the other
+workers go on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together."""
+    """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together. front: the grammar
+    that workers write calls in. asynchronous: workers go on while their calls run. approve: what becomes of calls that
+    need a person's word. policy: of calls whose tool says nothing of its own."""
 
     task: str
     workers: tuple[str, ...]
@@ -46,12 +54,10 @@ class Spec:
     sampling: Sampling = field(default_factory=Sampling)
     attention: bool = False
     prompting: Prompting | None = None
-
-
-class Pool(Protocol):
-    """Runs functions beside: an executor, or `threads.ToolThreads`."""
-
-    def submit(self, function: Callable[..., CallResult], /, *args: Any) -> Future[CallResult]: ...
+    front: str = "tool_calls"
+    asynchronous: bool = False
+    approve: Approve = "ask"
+    policy: CallPolicy | None = None
 
 
 @dataclass(slots=True)
@@ -74,12 +80,15 @@ class Driver:
         spec: Spec,
         tools: Mapping[str, Tool],
         emit: Callable[[ev.Payload], object],
-        pool: Pool,
         woken: Callable[[], None] = lambda: None,
     ) -> None:
-        self.engine, self.spec, self.tools, self.emit, self.pool, self.woken = engine, spec, tools, emit, pool, woken
-        words = spec.prompting or Prompting.of_directory(engine.directory)
-        self.task: Task = read_task(spec.task, always_items=bool(words and words.closing_part))
+        self.engine, self.spec, self.emit = engine, spec, emit
+        words = spec.prompting or Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
+        self.task: Task = read_task(spec.task, always_items=bool(words.closing_part))
+        self._special = special_tokens(engine.tokenizer)
+        self._markers = markers_of(words, spec.workers, self._special)
+        tools = {name: neutralise_tool(tool, self._markers) for name, tool in tools.items()}
+        words = with_grammar(words, spec.front, asynchronous=spec.asynchronous, tools=bool(tools))
         brief = Brief(
             self.task.text,
             spec.workers,
@@ -92,12 +101,12 @@ class Driver:
         )
         self.run = Collaboration(engine, brief, layout=spec.layout, prompting=words, listener=self._heard)
         self.lanes: dict[str, str] = dict.fromkeys(spec.workers, "")
-        self.steps = self.calls = 0
+        self.steps = 0
         self.began = time.monotonic()
-        self._scanners = {name: CallScanner() for name in spec.workers}
+        self.calls = Calls(dict(tools), emit, woken, approve=spec.approve, policy=spec.policy)
+        self._readers = {name: self._reader(name) for name in spec.workers}
+        self._holding: set[str] = set()
         self._states: dict[str, str] = {}
-        self._running: dict[Future[CallResult], tuple[str, str]] = {}
-        self._numbers = itertools.count(1)
         self._stopped = False
 
     def open(self) -> None:
@@ -109,7 +118,7 @@ class Driver:
     def add_worker(self, name: str) -> None:
         """A worker joins in mid-run; nothing happens once the run is closing."""
         if not self.run.closing:
-            self.lanes[name], self._scanners[name] = "", CallScanner()
+            self.lanes[name], self._readers[name] = "", self._reader(name)
             self._joined(name)
             self.run.add_worker(name)
 
@@ -121,7 +130,6 @@ class Driver:
     def stepped(self, happenings: Sequence[Happening], step: Step, feeds: Sequence[Feed]) -> None:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
         self.steps += 1
-        planned = False
         decoded = [one for one in happenings if one.kind == "decoded"]
         if decoded:
             shares = None
@@ -136,40 +144,45 @@ class Driver:
             self.emit(ev.TokensAdded(self.steps, tokens, shares))
         for one in happenings:
             self._heard(one)
+        due: set[str] = set()
         for one in decoded:
             self.lanes[one.worker] += one.text
-            for call in self._scanners[one.worker].feed(one.text):
-                self._plan(one.worker, call)
-                planned = True
+            due |= self._read(one.worker, self._readers[one.worker].feed(one.text))
         for one in happenings:
             if one.kind == "ended":
-                self._scanners[one.worker].finish()
-        self.settle(PATIENCE_S if planned else 0.0)
+                due |= self._turn_ended(one.worker)
+        self.settle(PATIENCE_S, due)
 
-    def settle(self, patience_s: float = PATIENCE_S) -> None:
-        """Hand over the results that have come, waiting a moment for fast tools, and close when all have ended.
+    def settle(self, patience_s: float = PATIENCE_S, due: Collection[str] | None = None) -> None:
+        """Hand over the results that have come, waiting a moment for those of `due`, by default for all that run, and
+        close when all have ended.
 
         To be called for a run that had nothing due in a step, too.
         """
-        if self._running:
-            done, _ = wait(self._running, timeout=patience_s)
-            for future in sorted(done, key=lambda one: int(self._running[one][0][1:])):
-                self._finish(future)
-        if not self._running:
+        due = set(self._waited_for() if due is None else due)
+        for name, worker in self.run.space.workers.items():
+            if worker.state in ENDED and self.calls.open_of(name):
+                due |= set(self.calls.cancel(name, f"{name} had ended before it."))
+        self.calls.wait(due, patience_s)
+        for name in self.run.space.workers:
+            self._deliver(name)
+        if not self.calls.open:
             self.run.settle()
 
     def stop(self) -> None:
         """Everybody stops; calls that still run are given up."""
         self._stopped = True
         self.run.stop()
-        for future, (call, _) in list(self._running.items()):
-            future.cancel()
-            self.emit(ev.CallFinished(call, "failed", "", "The run was stopped.", 0.0))
-        self._running.clear()
+        self.calls.stop("The run was stopped.")
 
     @property
     def ended(self) -> bool:
-        return self.run.ended and not self._running
+        return self.run.ended and not self.calls.open
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing can happen before a call ends or a person speaks."""
+        return self.calls.open
 
     def outcome(self, error: str | None = None) -> Outcome:
         """How it ended; call once `ended`."""
@@ -189,12 +202,17 @@ class Driver:
             wall_s=round(wall_s, 3),
             tokens_per_s=round(self.run.sampled / max(wall_s, 1e-9), 1),
             cache_tokens=sum(block.length for block in self.run.space.blocks()),
-            calls=self.calls,
+            calls=self.calls.num_planned,
             workers=[ev.WorkerReport(name=w.name, tokens=w.sampled, state=w.state.value) for w in workers],
         )
 
     def close(self) -> None:
-        self.run.release()
+        """Give everything back. Every call has its end before it."""
+        try:
+            self.calls.stop("The run broke off.")
+        finally:
+            self.calls.close()
+            self.run.release()
 
     def _joined(self, name: str) -> None:
         how = _fields(self.run.brief.sampling)
@@ -205,34 +223,65 @@ class Driver:
         in its own words, a call, an answer line."""
         return 64 + sum(96 + len(item["question"]) for item in self.task.items) if self.task.items else None
 
-    def _plan(self, worker: str, call: AnyCall) -> None:
-        self.calls += 1
-        name = f"c{next(self._numbers)}"
-        if isinstance(call, BrokenCall):
-            self.emit(ev.CallPlanned(name, worker, "?", {}, call.raw))
-        else:
-            self.emit(ev.CallPlanned(name, worker, call.name, dict(call.arguments), call.raw))
-        if self.run.space.workers[worker].state in ENDED:
-            self.emit(ev.CallFinished(name, "failed", "", f"{worker} had ended when the call was complete.", 0.0))
-            return
-        self.run.hold(worker)
-        self.emit(ev.CallStarted(name))
-        future = self.pool.submit(run_direct, call, self.tools)
-        self._running[future] = (name, worker)
-        future.add_done_callback(lambda _: self.woken())
+    def _reader(self, worker: str) -> PlanReader:
+        return PlanReader(worker, self.calls.tools, self.spec.front, self.run.words.plan_end)
 
-    def _finish(self, future: Future[CallResult]) -> None:
-        call, worker = self._running.pop(future)
-        result = future.result()
-        finished = ev.CallFinished(call, result.status, result.text, result.error, round(result.wall_s, 6))
-        if self.run.space.workers[worker].state in ENDED:  # the run's budget was used up meanwhile
-            self.emit(finished)
+    def _read(self, worker: str, read: Sequence[Read], *, turn_ended: bool = False) -> set[str]:
+        """Start what a worker has written. Returns the calls that are worth a moment's wait."""
+        gone = self.run.space.workers[worker].state in ENDED and not turn_ended
+        due: set[str] = set()
+        for item in read:
+            if not isinstance(item, PlanEnded):
+                refused = f"{worker} had ended when the call was complete." if gone else ""
+                name = self.calls.plan(worker, item, refused=refused)
+                due |= {name} if self.spec.asynchronous else set()
+                continue
+            self.calls.end_plan(item.plan)
+            if not self.spec.asynchronous and not gone:
+                due |= self._hold(worker)
+        return due
+
+    def _hold(self, worker: str) -> set[str]:
+        """The worker waits for all of its calls."""
+        self._holding.add(worker)
+        self.run.hold(worker)
+        return set(self.calls.open_of(worker))
+
+    def _turn_ended(self, worker: str) -> set[str]:
+        """A turn that ends with calls goes on with their results."""
+        due = self._read(worker, self._readers[worker].finish(), turn_ended=True)
+        if worker not in self._holding and (self.calls.open_of(worker) or self.calls.ready_of(worker)):
+            due |= self._hold(worker)
+        return due
+
+    def _deliver(self, worker: str) -> None:
+        """Tell a worker of its calls that have ended, if it can be told now."""
+        ready = self.calls.ready_of(worker)
+        in_space = self.run.space.workers[worker]
+        if in_space.state in ENDED:  # its budget was used up meanwhile, or the run's
+            for call in ready:
+                self.calls.told(call)
             return
-        more = any(caller == worker for _, caller in self._running.values())
-        text, ids = self.run.respond(worker, result.text, awaited=not more)
-        self.emit(finished)
-        block = self.run.space.own(worker).id
-        self.emit(ev.TextInjected(worker, block, text, list(ids), "tool", call))
+        held = worker in self._holding
+        if in_space.closes or not (held or (self.spec.asynchronous and not self._readers[worker].inside)):
+            return  # its block is full, or it still writes its plan
+        for call in ready:
+            self.calls.told(call)
+            last = not self.calls.open_of(worker) and not self.calls.ready_of(worker)
+            assert call.outcome is not None
+            content = result_text(
+                call.outcome, self.run.words, label=call.label,
+                alone=self.calls.is_alone(call) and not self.spec.asynchronous, outside=call.outside,
+                wary=self.calls.outside_was_read, sharers=self.calls.sharers(call), markers=self._markers,
+                special=self._special,
+            )  # fmt: skip
+            text, ids = self.run.respond(worker, content, awaited=last or self.spec.asynchronous)
+            self.emit(ev.TextInjected(worker, self.run.space.own(worker).id, text, list(ids), "tool", call.name))
+        if held and not self.calls.open_of(worker):
+            self._holding.discard(worker)
+
+    def _waited_for(self) -> list[str]:
+        return [name for worker in self.run.space.workers for name in self.calls.open_of(worker)]
 
     def _heard(self, one: Happening) -> None:
         if one.kind == "opened":

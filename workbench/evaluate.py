@@ -16,7 +16,6 @@ from hogwild.embedded.worksheets import Worksheet, make_worksheet
 from hogwild.prompting import NAMES
 from toolsets.builtin import BUILTINS
 from workbench.driver import Driver, Spec
-from workbench.threads import ToolThreads
 from workbench.worksheet import claims_in
 
 if TYPE_CHECKING:
@@ -50,10 +49,9 @@ def evaluate_worksheets(
     began = time.perf_counter()
     scores: list[Score] = []
     waiting = iter(make_worksheet(seed, "held_out", num_items=items, all_tools=True) for seed in seeds)
-    pool = ToolThreads()
     active: list[tuple[Worksheet, Driver]] = []
     while True:
-        active += _begin(engine, waiting, AT_ONCE - len(active), workers, layout, pool)
+        active += _begin(engine, waiting, AT_ONCE - len(active), workers, layout)
         if not active:
             break
         drivers = {driver.run: driver for _, driver in active}
@@ -70,13 +68,12 @@ def evaluate_worksheets(
 
 
 def _begin(
-    engine: Engine, waiting: Iterator[Worksheet], room: int, workers: int, layout: str, pool: ToolThreads
+    engine: Engine, waiting: Iterator[Worksheet], room: int, workers: int, layout: str
 ) -> list[tuple[Worksheet, Driver]]:
     begun = []
     for _, sheet in zip(range(room), waiting, strict=False):
-        driver = Driver(
-            engine, Spec(sheet.text(), NAMES[:workers], layout=layout, max_tokens=1000), BUILTINS, lambda _: None, pool
-        )
+        spec = Spec(sheet.text(), NAMES[:workers], layout=layout, max_tokens=1000)
+        driver = Driver(engine, spec, BUILTINS, lambda _: None)
         driver.open()
         begun.append((sheet, driver))
     return begun

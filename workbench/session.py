@@ -25,7 +25,6 @@ from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.log import RunLog, new_run_id
 from workbench.models import load_engine
 from workbench.paths import log_path
-from workbench.threads import ToolThreads
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
@@ -49,6 +48,7 @@ class Run:
         self._paused = False
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
+        self._results: Mapping[str, Any] = {}
 
     @property
     def status(self) -> str:
@@ -195,6 +195,7 @@ class Workbench:
         self._waiting: list[Run] = []
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._news = False
 
     def run(self, task: str, **overrides: Any) -> Run:
         """Start a run and return its handle at once. Overrides: any of the settings above, for this run only."""
@@ -234,18 +235,19 @@ class Workbench:
 
     def _wake(self) -> None:
         with self._changed:
+            self._news = True
             self._changed.notify_all()
 
     def _work(self) -> None:
         """The engine's thread."""
-        _Host(self, ToolThreads()).work()
+        _Host(self).work()
 
 
 class _Host:
     """Steps all runs of one workbench; lives in the engine's thread."""
 
-    def __init__(self, bench: Workbench, pool: ToolThreads) -> None:
-        self.bench, self.pool = bench, pool
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
         self.engine: Engine | None = None
         self.active: dict[Run, Driver] = {}
 
@@ -316,7 +318,7 @@ class _Host:
                 sampling=Sampling(temperature=how["temperature"]),
                 attention=how["attention"],
             )
-            driver = Driver(self.engine, spec, self.bench.tools, run._writer.append, self.pool, self.bench._wake)
+            driver = Driver(self.engine, spec, self.bench.tools, run._writer.append, self.bench._wake)
             run._writer.append(self._started(run, driver))
             driver.open()
             self.active[run] = driver
@@ -350,13 +352,14 @@ class _Host:
                 self._finish(run, driver)
 
     def _idle(self) -> None:
-        """Nothing is due: everybody waits for a tool or is paused."""
+        """Nothing is due: everybody waits for a tool, or for a person, or is paused."""
+        self.bench._news = False
         for run, driver in list(self.active.items()):
-            self._safely(run, driver.settle)
-        waits = all(run._paused or driver._running for run, driver in self.active.items())
+            self._safely(run, partial(driver.settle, 0.0))
+        waits = all(run._paused or driver.waits for run, driver in self.active.items())
         if self.active and waits:
             with self.bench._changed:
-                if not any(run._wishes for run in self.active) and not self.bench._waiting:
+                if not self.bench._news and not any(run._wishes for run in self.active) and not self.bench._waiting:
                     self.bench._changed.wait(0.5)
 
     def _guarded(self, how: Callable[[], Any]) -> Any:
@@ -387,10 +390,11 @@ class _Host:
 
     def _end(self, run: Run, final: ev.RunFinished, error: WorkbenchError | None) -> None:
         driver = self.active.pop(run, None)
-        if driver is not None:
-            driver.close()
         try:
             try:
+                if driver is not None:
+                    run._results = driver.calls.results()
+                    driver.close()
                 run._writer.append(final)
             finally:
                 run._writer.close()

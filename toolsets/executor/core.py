@@ -20,6 +20,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from toolsets.errors import NotExecutedError
 from toolsets.executor.approvals import Approver, Decision
 from toolsets.executor.attempts import Attempts, Raised, Returned, TimedOut, Tried, backoff_s, error_sentence
 from toolsets.executor.errors import ExecutorError
@@ -334,7 +335,7 @@ class Executor:
                     "shared_with": run.others(node.result_id),
                 }
                 if not isinstance(tried, Returned):
-                    state: CallState = "timed_out" if isinstance(tried, TimedOut) else "failed"
+                    state = _state(tried)
                     node.plan.finish(node, node.end_without_value(state, _sentence(run.tool, tried), **more))
                     continue
                 if holder is None:
@@ -399,6 +400,12 @@ class Executor:
 
     def _wall_s(self, run: Execution, node: Node) -> float:
         return anyio.current_time() - max(run.began_s, node.joined_s) if run.attempts else 0.0
+
+
+def _state(tried: Raised | TimedOut) -> CallState:
+    if isinstance(tried, TimedOut):
+        return "timed_out"
+    return "not_executed" if isinstance(tried.error, NotExecutedError) else "failed"
 
 
 def _sentence(tool: Tool, tried: Tried) -> str:

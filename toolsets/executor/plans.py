@@ -67,6 +67,7 @@ class RunningPlan:
         self._streams: list[EventStream] = []
         # Set once no further call may begin: the state that the others end in, and why.
         self._given_up: tuple[CallState, str] | None = None
+        history.listen(id, self._ended_elsewhere)
 
     @property
     def store(self) -> ResultStore:
@@ -91,10 +92,11 @@ class RunningPlan:
         """A call has arrived; it begins as soon as its arguments are known and there is room."""
         if self._closed:
             raise ExecutorError(f"The plan {self.id} is closed: add call {call.id} to another one.")
-        if call.id in self._nodes or call.id in self.history.ids:
+        if call.id in self._nodes or call.id in self.history.ids or call.id in self.history.open:
             raise ExecutorError(f"There is a call {call.id} already: give this one another id.")
         with self._executor.together():
             node = self._nodes[call.id] = self._open[call.id] = self._executor.node(self, call)
+            self.history.arrived(call.id)
             needs = call.needs()
             self.tell(Planned(self.id, call.id, call.tool, call.arguments, needs, call.line, call.raw))
             if node.outcome is not None:
@@ -117,8 +119,10 @@ class RunningPlan:
         """No more calls come. Calls that refer to one that never came fail."""
         with self._executor.together():
             self._closed = True
-            for id, missing in self._order.missing().items():
-                if (node := self._open.get(id)) is not None:
+            for id, never in self._order.missing().items():
+                # A call of an earlier plan that still runs is not missing.
+                missing = [need for need in never if need not in self.history.open]
+                if missing and (node := self._open.get(id)) is not None:
                     error = f"It refers to ${missing[0]}, and there is no such call: refer to a call of this plan."
                     self.finish(node, node.end_without_value("failed", error))
             self._end_if_all_have()
@@ -210,12 +214,19 @@ class RunningPlan:
         node = self._nodes.get(id)
         return self._executor.defaults.on_failure if node is None else node.policy.on_failure
 
+    def _ended_elsewhere(self, id: str) -> None:
+        """A call of another plan with the same history has ended: what refers to it may begin."""
+        with self._executor.together():
+            freed = self._order.end(id)
+            self._executor.ready(self._open[id] for id in freed)
+
     def _end_if_all_have(self) -> None:
         if self._closed and not self._open and not self._ended.is_set():
             self._ended.set()
             for stream in self._streams:
                 stream.end()
             self._streams.clear()
+            self.history.listen(self.id, None)
             self._executor.forget(self)
 
     def _in_order(self) -> Iterable[Node]:

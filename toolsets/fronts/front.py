@@ -27,6 +27,16 @@ class Parser(Protocol):
         """Whether the text has asked for the results, with `join()` or its like."""
         ...
 
+    @property
+    def inside(self) -> bool:
+        """Whether the text may stand inside a call, or inside a list of calls, so that nothing should be put there."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the text has said that its plan is over: nothing more is read from it."""
+        ...
+
     def feed(self, text: str) -> Found:
         """Take the next piece; returns what it completes, in the order of the text."""
         ...
@@ -87,9 +97,9 @@ class Ids:
         return {key: renamed(read_references(value, self._known), self._names) for key, value in arguments.items()}
 
 
-def syntax_error(message: str, line: int, call: str | None = None, expected: str = "") -> Diagnostic:
+def syntax_error(message: str, line: int, call: str | None = None, expected: str = "", raw: str = "") -> Diagnostic:
     """A text that cannot be read as a call."""
-    return Diagnostic(DiagnosticKind.SYNTAX, message, call, line, expected)
+    return Diagnostic(DiagnosticKind.SYNTAX, message, call, line, expected, raw)
 
 
 def refuse_order(plan: Plan, front: str) -> None:

@@ -54,6 +54,14 @@ class JsonParser:
         self._round: list[str] = []
         self._before: tuple[str, ...] = ()
 
+    @property
+    def inside(self) -> bool:
+        return self._scanner.inside
+
+    @property
+    def ended(self) -> bool:
+        return False
+
     def feed(self, text: str) -> Found:
         return self._read(self._scanner.feed(text))
 
@@ -69,7 +77,7 @@ class JsonParser:
             call = read_object(found, self._shape)
         except Unreadable as error:
             id = self._ids.take()
-            return [syntax_error(str(error), found.line, id, self._shape.form)]
+            return [syntax_error(str(error), found.line, id, self._shape.form, found.text)]
         if call is None:
             return []
         arguments = self._ids.read(call.arguments)

@@ -61,6 +61,14 @@ class LlmCompilerParser:
         self._in_prose = False
         self._done = False
 
+    @property
+    def inside(self) -> bool:
+        return self._task is not None or self._in_prose or self._at < len(self._text)
+
+    @property
+    def ended(self) -> bool:
+        return self._done
+
     def feed(self, text: str) -> Found:
         self._text += text
         return self._scan(last=False)
@@ -153,7 +161,7 @@ class LlmCompilerParser:
 
     def _broken(self, task: _Task, message: str) -> Diagnostic:
         self._ids.claim(task.id)
-        return syntax_error(message, task.line, task.id, _FORM)
+        return syntax_error(message, task.line, task.id, _FORM, self._text[task.start : self._at].strip())
 
     def _move(self, to: int) -> None:
         self._line += self._text.count("\n", self._at, to)

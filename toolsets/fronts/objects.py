@@ -70,6 +70,11 @@ class ObjectScanner:
         self._before = ""
         """The last character that is not white space, `w` for a word, `s` for a text in quotes."""
 
+    @property
+    def inside(self) -> bool:
+        """Whether a bracket is open, or may just be opening."""
+        return bool(self._stack) or self._at < len(self._text)
+
     def feed(self, text: str) -> list[FoundObject]:
         """The objects that this piece completes, in the order of their ends."""
         self._text += text

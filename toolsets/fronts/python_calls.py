@@ -57,6 +57,14 @@ class PythonParser:
     def joins(self) -> bool:
         return self._reader.joins
 
+    @property
+    def inside(self) -> bool:
+        return self._statement is not None or any(self._pieces)
+
+    @property
+    def ended(self) -> bool:
+        return self.joins
+
     def feed(self, text: str) -> Found:
         found: Found = []
         *ended, rest = text.split("\n")
@@ -144,7 +152,7 @@ class PythonParser:
             return [self._broken(statement, str(error), node)]
 
     def _broken(self, statement: Statement, message: str, node: ast.stmt | None = None) -> Any:
-        return syntax_error(message, statement.line, self._reader.give_up(node), _FORM)
+        return syntax_error(message, statement.line, self._reader.give_up(node), _FORM, statement.raw.strip())
 
 
 def _tree(text: str) -> ast.Module:

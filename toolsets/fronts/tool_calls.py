@@ -49,6 +49,14 @@ class TaggedParser:
         self._scanner = CallScanner()
         self._ids = Ids(earlier)
 
+    @property
+    def inside(self) -> bool:
+        return self._scanner.inside or self._scanner.may_begin
+
+    @property
+    def ended(self) -> bool:
+        return False
+
     def feed(self, text: str) -> Found:
         return [self._call(found) for found in self._scanner.feed(text)]
 
@@ -57,7 +65,7 @@ class TaggedParser:
 
     def _call(self, found: AnyCall) -> PlannedCall | Diagnostic:
         if isinstance(found, BrokenCall):
-            return syntax_error(found.reason, found.line, self._ids.take(), _FORM)
+            return syntax_error(found.reason, found.line, self._ids.take(), _FORM, found.raw)
         arguments = self._ids.read(found.arguments)
         return PlannedCall(self._ids.take(found.id), found.name, arguments, found.line, found.raw)
 
@@ -70,6 +78,14 @@ class ToolCallsParser:
         self._earlier = earlier
         self._before = ""
         self._parser: Parser | None = None
+
+    @property
+    def inside(self) -> bool:
+        return self._parser is not None and self._parser.inside
+
+    @property
+    def ended(self) -> bool:
+        return False
 
     def feed(self, text: str) -> Found:
         if self._parser is not None:

@@ -7,12 +7,12 @@
 What a *tool's code* does wrong never raises: it is a `Fault` in the `Outcome`.
 """
 
-from toolsets.errors import ToolsetError
+from toolsets.errors import NotExecutedError, ToolsetError
 
 
 class SandboxError(ToolsetError):
     """The sandbox is closed, could not be started, or is asked for what this machine does not have."""
 
 
-class IsolationError(SandboxError):
+class IsolationError(SandboxError, NotExecutedError):
     """This machine cannot isolate code, and nobody has said that this tool may run all the same."""

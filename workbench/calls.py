@@ -1,0 +1,385 @@
+"""The calls of one run: given to the executor the moment they are read, told as events, each to exactly one end.
+
+In: `ReadCall`s of workers, a person's words about approvals. Out: events of the run log; calls that have ended and wait
+to be told to their worker. Neighbours: `driver` owns one and decides when a worker is told; `toolsets.executor` runs
+the calls in a thread of its own. Everything here happens in the driver's thread, except `_hear`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from toolsets import executor as ex
+from toolsets.fronts.references import renamed
+from toolsets.plan import PlannedCall
+from toolsets.policy import CallPolicy
+from toolsets.results import CallOutcome, History, ResultStore, reading_tool
+from toolsets.tool import Tool
+from workbench import events as ev
+from workbench.errors import UsageError
+from workbench.plan_reader import ReadCall, problem_text
+from workbench.told import logged
+
+Approve = Literal["ask", "all", "none"]
+"""What becomes of a call that needs a person's word: a person is asked, all are approved, none is run."""
+
+READING: Final = "read_result"
+STOP_S: Final = 2.0
+"""How long a stop waits for the executor to end its calls, which takes milliseconds."""
+NOBODY: Final = (
+    "It needs a person's approval, and nobody is there to give it: approve calls beforehand (--approve all), or run it "
+    "where somebody can be asked."
+)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of the run. name: unique in the run. id: unique for its worker, the executor's. label: what the worker's
+    text calls it. needs: names of the calls that it refers to. outside: its text comes, at least in part, from outside.
+    """
+
+    name: str
+    number: int
+    worker: str
+    plan: str
+    id: str
+    label: str
+    tool: str
+    needs: tuple[str, ...] = ()
+    asking: bool = False
+    outside: bool = False
+    outcome: CallOutcome | None = None
+    decided_by: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.outcome is not None
+
+
+@dataclass(slots=True)
+class _Plan:
+    calls: int = 0
+    opened: bool = False
+    finished: bool = False
+
+
+@dataclass(slots=True)
+class _Worker:
+    """open: calls that have not ended. ready: those that have, and that the worker has not been told of."""
+
+    history: History = field(default_factory=History)
+    open: dict[str, Call] = field(default_factory=dict)
+    ready: list[Call] = field(default_factory=list)
+
+
+class Calls:
+    """tools: by name; the tool that reads on in a cut result is added to it with the first cut result. woken: called
+    from another thread when there is news."""
+
+    def __init__(
+        self,
+        tools: dict[str, Tool],
+        emit: Callable[[ev.Payload], object],
+        woken: Callable[[], None],
+        *,
+        approve: Approve = "ask",
+        policy: CallPolicy | None = None,
+    ) -> None:
+        self.tools, self.approve = tools, approve
+        self.store = ResultStore()
+        self.num_planned = 0
+        self.outside_was_read = False
+        """Whether a text from outside has come into this run."""
+        self._emit, self._woken, self._policy = emit, woken, policy
+        self._executor: ex.ExecutorThread | None = None
+        self._queue: deque[ex.Event] = deque()
+        self._news = threading.Event()
+        self._calls: dict[str, Call] = {}
+        self._by_id: dict[tuple[str, str], Call] = {}
+        self._plans: dict[str, _Plan] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._numbers = itertools.count(1)
+        self._closed = False
+
+    # ------------------------------------------------------------------------------------------------- what is known
+
+    @property
+    def open(self) -> bool:
+        """Whether some call has not ended."""
+        return any(worker.open for worker in self._workers.values())
+
+    def open_of(self, worker: str) -> list[str]:
+        """The names of a worker's calls that have not ended."""
+        return list(self._worker(worker).open)
+
+    def ready_of(self, worker: str) -> list[Call]:
+        """Calls that have ended and that the worker has not been told of, in the order of their plan."""
+        return sorted(self._worker(worker).ready, key=lambda call: call.number)
+
+    def told(self, call: Call) -> None:
+        """The worker has been told of this call, or nobody is left to be told."""
+        self._worker(call.worker).ready.remove(call)
+
+    def is_alone(self, call: Call) -> bool:
+        return self._plans[call.plan].calls == 1
+
+    def sharers(self, call: Call) -> list[str]:
+        """Whose calls the same execution answered, as a worker reads it: `Bob's $1`."""
+        assert call.outcome is not None
+        others = (self._by_id.get(_split(id)) for id in call.outcome.shared_with)
+        return [
+            f"{'your own' if o.worker == call.worker else o.worker + chr(39) + 's'} ${o.label}" for o in others if o
+        ]
+
+    def results(self) -> Results:
+        """The full values, by call."""
+        return Results(self._calls, self.store)
+
+    # ------------------------------------------------------------------------------------------------------ commands
+
+    def plan(self, worker: str, read: ReadCall, *, refused: str = "") -> str:
+        """A worker has written a call: it begins as soon as its arguments are known. Returns its name. refused: why it
+        must not run, in a sentence."""
+        assert not self._closed
+        self.num_planned += 1
+        number = next(self._numbers)
+        call = Call(f"c{number}", number, worker, read.plan, read.call.id, read.label, read.call.tool)
+        # Identity of plans: what a call refers to are calls of its own worker.
+        own = self._by_id
+        needs = [own[key] for need in read.call.needs() if (key := (worker, need)) in own]
+        call.needs = tuple(one.name for one in needs)
+        self._calls[call.name] = own[worker, call.id] = own[f"plan {read.plan}", call.id] = call
+        plan = self._plans.setdefault(read.plan, _Plan())
+        plan.calls += 1
+        tool = self.tools.get(call.tool)
+        self._emit(
+            ev.CallPlanned(
+                call.name, worker, call.tool, _written(read.call, needs), read.call.raw, read.plan, read.label,
+                list(call.needs), tool.effect if tool else "read",
+            )
+        )  # fmt: skip
+        self._worker(worker).open[call.name] = call
+        for problem in read.problems:
+            self._emit(ev.PlanProblem(worker, read.plan, problem.message, problem.line or None, call.name))
+        if refused:
+            self._end(
+                call, CallOutcome(read.plan, call.id, call.tool, "not_executed", f"not executed: {refused}", refused)
+            )
+            self._worker(worker).ready.remove(call)
+        elif read.problems:
+            self._end(call, self._unsound(read, call))
+        else:
+            self._submit(read, worker, plan)
+        return call.name
+
+    def end_plan(self, plan_id: str) -> None:
+        """No more calls come to this plan."""
+        plan = self._plans.get(plan_id)
+        if plan is not None and plan.opened and not plan.finished:
+            plan.finished = True
+            assert self._executor is not None
+            self._executor.finish(plan_id)
+
+    def decide(self, name: str, approved: bool, reason: str = "", by: str = "") -> None:
+        """A person's word about a call; the first one counts. Raises UsageError for a call that nobody asks about."""
+        call = self._calls.get(name)
+        if call is None or not call.asking:
+            pending = ", ".join(one.name for one in self._calls.values() if one.asking)
+            raise UsageError(
+                f"Call {name} does not wait for anybody's word: "
+                + (f"those that do are {pending}." if pending else "none does just now.")
+            )
+        call.decided_by = by
+        assert self._executor is not None
+        self._executor.decide(call.plan, call.id, ex.Decision(approved, reason))
+
+    def cancel(self, worker: str, reason: str) -> list[str]:
+        """End the calls of a worker that has ended itself. Returns their names."""
+        names = self.open_of(worker)
+        for name in names:
+            call = self._calls[name]
+            if self._executor is not None:
+                self._executor.cancel_call(call.plan, call.id, reason)
+        return names
+
+    def stop(self, reason: str) -> None:
+        """End every call now. When this returns, each has its end in the log."""
+        if self._executor is not None and not self._closed:
+            for plan_id, plan in self._plans.items():
+                if plan.opened:
+                    self._executor.cancel(plan_id, reason)
+            self.wait([name for worker in self._workers.values() for name in worker.open], STOP_S)
+        for call in [call for worker in self._workers.values() for call in worker.open.values()]:
+            # The executor's thread does not answer: whatever it still says is not listened to.
+            self._end(call, CallOutcome(call.plan, call.id, call.tool, "cancelled", f"cancelled: {reason}", reason))
+
+    def close(self) -> None:
+        """End the executor. Tools that do not let go are left behind in threads that end with the process."""
+        self._closed = True
+        if self._executor is not None:
+            self._executor.close(timeout_s=1.0)
+
+    # ------------------------------------------------------------------------------------------------------ what comes
+
+    def wait(self, names: Collection[str], patience_s: float) -> None:
+        """Take in what has come, until these calls have ended or wait for a person, at most for so long."""
+        until_s = time.monotonic() + patience_s
+        while True:
+            self._news.clear()
+            self._drain()
+            waiting = [name for name in names if not (self._calls[name].ended or self._calls[name].asking)]
+            left_s = until_s - time.monotonic()
+            if not waiting or left_s <= 0 or not self._news.wait(left_s):
+                break
+        self._drain()
+
+    def _hear(self, event: ex.Event) -> None:
+        """In the executor's thread."""
+        self._queue.append(event)
+        self._news.set()
+        self._woken()
+
+    def _drain(self) -> None:
+        progress: dict[str, ex.Progress] = {}
+        while self._queue:
+            event = self._queue.popleft()
+            call = self._by_id[f"plan {event.plan}", event.call]
+            if call.ended:
+                continue
+            if isinstance(event, ex.Progress):
+                progress[call.name] = event  # of many in a moment, only the newest says anything
+                continue
+            if (newest := progress.pop(call.name, None)) is not None:
+                self._tell_progress(call, newest)
+            self._take(call, event)
+        for name, newest in progress.items():
+            self._tell_progress(self._calls[name], newest)
+
+    def _take(self, call: Call, event: ex.Event) -> None:
+        match event:
+            case ex.ApprovalAsked():
+                call.asking = True
+                self._emit(ev.ApprovalAsked(call.name, logged(event.arguments)))
+                self._ask(call)
+            case ex.Approved() | ex.Rejected():
+                call.asking = False
+                by = call.decided_by or "somebody who made the same call"
+                approved = isinstance(event, ex.Approved)
+                self._emit(ev.ApprovalGiven(call.name, approved, by, event.reason))
+            case ex.Started():
+                call.outside = call.outside or self._reads_outside(call, event.arguments)
+                isolation = _isolation(self.tools.get(call.tool))
+                self._emit(ev.CallStarted(call.name, event.attempt, logged(event.arguments), isolation))
+            case ex.AttemptFailed():
+                again = f"attempt {event.attempt} failed: {event.error} Again in {event.retry_in_s:.1f} s."
+                self._emit(ev.CallProgress(call.name, message=again))
+            case ex.Output():
+                self._emit(ev.CallProgress(call.name, output=event.text))
+            case ex.Finished():
+                self._end(call, event.outcome)
+
+    def _tell_progress(self, call: Call, newest: ex.Progress) -> None:
+        self._emit(ev.CallProgress(call.name, newest.done, newest.total, newest.message))
+
+    def _ask(self, call: Call) -> None:
+        assert self._executor is not None
+        if self.approve == "all":
+            call.decided_by = "approve=all"
+            self._executor.decide(call.plan, call.id, ex.Decision(True))
+        elif self.approve == "none":
+            self._executor.cancel_call(call.plan, call.id, NOBODY)
+
+    def _end(self, call: Call, outcome: CallOutcome) -> None:
+        """The one place where a call ends."""
+        call.asking = False
+        call.outcome = outcome
+        call.outside = call.outside or not outcome.trusted or any(self._calls[need].outside for need in call.needs)
+        self.outside_was_read = self.outside_was_read or call.outside
+        if outcome.cut and READING not in self.tools:
+            self.tools[READING] = reading_tool(self.store)
+        shared = [other.name for id in outcome.shared_with if (other := self._by_id.get(_split(id))) is not None]
+        self._emit(
+            ev.CallFinished(
+                call.name, outcome.state, outcome.text, outcome.error, round(outcome.wall_s, 6),
+                outcome.attempts, outcome.isolation, shared, outcome.cut, outcome.num_chars, not call.outside,
+            )
+        )  # fmt: skip
+        worker = self._worker(call.worker)
+        del worker.open[call.name]
+        worker.ready.append(call)
+
+    # ---------------------------------------------------------------------------------------------------- inside
+
+    def _worker(self, name: str) -> _Worker:
+        return self._workers.setdefault(name, _Worker())
+
+    def _submit(self, read: ReadCall, worker: str, plan: _Plan) -> None:
+        if self._executor is None:
+            options: dict[str, Any] = {} if self._policy is None else {"defaults": self._policy}
+            self._executor = ex.ExecutorThread(self.tools, on_event=self._hear, store=self.store, **options)
+        if not plan.opened:
+            plan.opened = True
+            self._executor.open(read.plan, history=self._worker(worker).history)
+        self._executor.submit(read.plan, read.call)
+
+    def _unsound(self, read: ReadCall, call: Call) -> CallOutcome:
+        """The end of a call that never began, because something is wrong with what was written."""
+        several = self._plans[read.plan].calls > 1
+        error = problem_text(read.problems, with_line=several)
+        return CallOutcome(read.plan, call.id, call.tool, "failed", f"failed: {error}", error, num_chars=len(error))
+
+    def _reads_outside(self, call: Call, arguments: Mapping[str, Any]) -> bool:
+        """Whether it reads on in a result that came from outside."""
+        if call.tool != READING:
+            return False
+        read = self._by_id.get(_split(str(arguments.get("result", ""))))
+        return read is None or read.outside
+
+
+class Results(Mapping[str, Any]):
+    """What the calls of a run returned, whole, by the names that the log gives them: `run.results["c1"]`."""
+
+    def __init__(self, calls: Mapping[str, Call], store: ResultStore) -> None:
+        self._calls, self._store = calls, store
+
+    def __getitem__(self, name: str) -> Any:
+        call = self._calls.get(name)
+        if call is None:
+            raise KeyError(name)
+        if call.outcome is None:
+            raise UsageError(f"Call {name} has no result yet: it still runs, or waits.")
+        if not call.outcome.succeeded:
+            raise UsageError(f"Call {name} has no result: {call.outcome.text}")
+        return self._store.value(call.outcome.result_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, call in list(self._calls.items()) if call.outcome and call.outcome.succeeded])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _split(result_id: str) -> tuple[str, str]:
+    plan, _, call = result_id.rpartition("/")
+    return f"plan {plan}", call
+
+
+def _written(call: PlannedCall, needs: Collection[Call]) -> dict[str, Any]:
+    """The arguments as the worker wrote them, references by the labels that it used."""
+    labels = {one.id: one.label for one in needs}
+    return {name: logged(renamed(value, labels)) for name, value in call.arguments.items()}
+
+
+def _isolation(tool: Tool | None) -> str:
+    """What will stand between a tool's code and this process, as far as it is known before it runs."""
+    if tool is None:
+        return ""
+    if tool.server:
+        return f"server {tool.server}"
+    return str(getattr(tool.function, "isolation", "in process"))

@@ -1,0 +1,104 @@
+"""What a worker reads of a call's end: one result bare, several with their calls' names; text from outside marked.
+
+In: an outcome and what is known about it. Out: text, to be put between the prompting's `tool_response`. Pure.
+Neighbours: `driver` injects it; `toolsets.untrusted` takes the teeth out of text from outside; `toolsets.rounds` says
+how a result among several looks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hogwild.prompting import Prompting
+from toolsets.damaged import well_formed
+from toolsets.results import CallOutcome
+from toolsets.rounds import render_round
+from toolsets.untrusted import neutralise, without_markers
+
+LONGEST_VALUE = 2_000
+MOST_ITEMS = 200
+DEEPEST = 20
+
+
+def result_text(
+    outcome: CallOutcome,
+    words: Prompting,
+    *,
+    label: str,
+    alone: bool,
+    outside: bool,
+    wary: bool,
+    sharers: Collection[str] = (),
+    markers: Collection[str] = (),
+    special: Collection[str] = (),
+) -> str:
+    """alone: its plan has no other call. outside: its text comes, wholly or in part, from outside. wary: something from
+    outside has been read in this run, so a model may have passed it on. sharers: whose calls the same execution
+    answered. markers: what must not stand in text from outside; special: what must not stand in any result.
+    """
+    text = outcome.text
+    if outcome.cut:
+        read = f'read_result with result "{outcome.result_id}" and start {_shown_chars(outcome):,}'.replace(",", "")
+        text += f"\n[read on: call {read}]"
+    text = neutralise(text, markers) if outside or wary else without_markers(text, special)
+    if not alone:
+        shared = tuple(sharers) if words.shared else ()
+        # What is neutral already stays as it is when it is neutralised once more.
+        told = replace(outcome, call=label, text=text, trusted=not outside, shared_with=shared, store=None)
+        return render_round([told], len(text) + 1_000_000, markers)
+    if outside:
+        text = words.untrusted.replace("{content}", text)
+    return text + (words.shared.replace("{calls}", ", ".join(sharers)) if sharers and words.shared else "")
+
+
+def markers_of(words: Prompting, workers: Collection[str], special: Collection[str]) -> frozenset[str]:
+    """What text from outside must not contain: special tokens, and whatever this prompting sets apart with."""
+    found = {*special, words.separator, *words.tool_response.split("{content}"), words.closing}
+    found.add(words.closing_part.split("{first}")[0])
+    for worker in workers:
+        found |= {words.begin(worker, list(workers)).strip().split("\n")[0], words.begin_step(worker, 1).strip()}
+        found.add(words.step_header.split("{step}")[0].replace("{name}", worker))
+        found.add(words.said(worker, "{content}").split("{content}")[0])
+    return frozenset(one for raw in found if len(one := raw.strip()) > 1 and not one.isalnum())
+
+
+def special_tokens(tokenizer: Any) -> frozenset[str]:
+    """The texts that a tokenizer reads as one special token."""
+    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
+    special = {str(token) for token in added.values() if getattr(token, "special", False)}
+    return frozenset(special | set(getattr(tokenizer, "all_special_tokens", ())))
+
+
+def logged(value: Any, depth: int = 0) -> Any:
+    """A value as JSON for the log: what JSON does not know as text, what is long or deep cut, with a note.
+
+    >>> logged({"day": __import__("datetime").date(2024, 2, 29), "a": (1, None)})
+    {'day': '2024-02-29', 'a': [1, None]}
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth > DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {well_formed(str(key)): logged(item, depth + 1) for key, item in list(value.items())[:MOST_ITEMS]}
+    if isinstance(value, list | tuple):
+        items = [logged(item, depth + 1) for item in value[:MOST_ITEMS]]
+        return [*items, f"… {len(value) - MOST_ITEMS:,} more"] if len(value) > MOST_ITEMS else items
+    try:
+        text = well_formed(value if isinstance(value, str) else str(value))
+    except Exception:  # somebody else's class
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… {len(text) - LONGEST_VALUE:,} more"
+
+
+def as_json(value: Any) -> str:
+    """A value as one line of JSON."""
+    return json.dumps(logged(value), ensure_ascii=False)
+
+
+def _shown_chars(outcome: CallOutcome) -> int:
+    """How much of a cut result stands before the note that says so."""
+    return outcome.text.rfind("\n[cut: ") if "\n[cut: " in outcome.text else len(outcome.text)
