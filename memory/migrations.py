@@ -85,4 +85,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # Each case was tried with the row in the prompt and without it; tried again, the later result counts.
+        """
+        CREATE TABLE trials (
+            row_id TEXT NOT NULL REFERENCES rows (row_id),
+            content_hash TEXT NOT NULL,
+            case_id TEXT NOT NULL,
+            time REAL NOT NULL,
+            score_with REAL NOT NULL,
+            score_without REAL NOT NULL,
+            PRIMARY KEY (row_id, content_hash, case_id)
+        ) WITHOUT ROWID
+        """,
+    ),
 )

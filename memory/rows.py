@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from memory.effects import Trial
 from memory.errors import ChangeRefused, RowChanged
 from memory.values import Change, Entry, Row, Snapshot, UsageCount, Use, Version, canonical_json
 
@@ -124,11 +125,28 @@ def count_uses(uses: Iterable[Use]) -> list[UsageCount]:
     ]
 
 
+def write_trials(connection: sqlite3.Connection, trials: Iterable[Trial], *, replace: bool = True) -> None:
+    connection.executemany(
+        f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO trials VALUES (?, ?, ?, ?, ?, ?)",
+        [(one.row_id, one.content_hash, one.case_id, one.time, one.score_with, one.score_without) for one in trials],
+    )
+
+
+def trials_of(connection: sqlite3.Connection, row_id: str) -> list[Trial]:
+    found = connection.execute(
+        "SELECT row_id, content_hash, case_id, time, score_with, score_without FROM trials WHERE row_id = ? "
+        "ORDER BY time, content_hash, case_id",
+        (row_id,),
+    )
+    return [Trial(*values) for values in found]
+
+
 def delete_rows(connection: sqlite3.Connection, row_ids: Sequence[str]) -> None:
     """Remove rows with everything that only they had."""
     connection.execute("UPDATE counter SET value = value + 1")
     for row_id in row_ids:
         connection.execute("DELETE FROM uses WHERE row_id = ?", (row_id,))
+        connection.execute("DELETE FROM trials WHERE row_id = ?", (row_id,))
         connection.execute("DELETE FROM not_duplicates WHERE first_id = ? OR second_id = ?", (row_id, row_id))
         connection.execute("DELETE FROM versions WHERE row_id = ?", (row_id,))
         connection.execute("DELETE FROM rows WHERE row_id = ?", (row_id,))

@@ -10,12 +10,13 @@ Deleting is retiring; only `purge` removes. Neighbours: `toolsets` keeps its too
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 from memory import database, rows
+from memory.effects import Effect, Trial, effect_of
 from memory.errors import ChangeRefused, RowNotFound
 from memory.planning import plan_edit, plan_move, plan_new, snapshot_diff
 from memory.values import (
@@ -238,6 +239,21 @@ class Library:
     def usage(self, row_id: str) -> list[UsageCount]:
         """The uses of a row counted for each content that it had."""
         return rows.count_uses(self.uses(row_id=row_id))
+
+    def record_trials(self, trials: Iterable[Trial]) -> None:
+        """Cases that were tried with a row and without it; a case that is tried again replaces its older result."""
+        with self.writing() as connection:
+            rows.write_trials(connection, trials)
+
+    def trials(self, row_id: str) -> list[Trial]:
+        """All trials of a row, of all contents that it had."""
+        with self.reading() as connection:
+            return rows.trials_of(connection, row_id)
+
+    def effect(self, row_id: str, content_hash: str | None = None) -> Effect | None:
+        """What one content of a row, by default the present one, did to the solve rate; None where nobody tried."""
+        wanted = content_hash or self.row(row_id).snapshot.content_hash
+        return effect_of(trial for trial in self.trials(row_id) if trial.content_hash == wanted)
 
     # ------------------------------------------------------------------------------------------------ duplicates
 

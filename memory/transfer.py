@@ -2,13 +2,14 @@
 
     {"format": "workbench-library", "version": 1}
     {"row": "tool-1f...", "kind": "tool", "versions": [{"content": {...}, "state": "active", "tags": [], "provenance":
-        {}, "author": "ana", "time": 1.0, "action": "create", "note": ""}, ...], "uses": [{"run": ..., ...}]}
+        {}, "author": "ana", "time": 1.0, "action": "create", "note": ""}, ...], "uses": [{"run": ..., ...}],
+        "trials": [{"case": ..., ...}]}
     {"not_duplicates": ["tool-1f...", "tool-2a..."], "author": "ana", "time": 1.0}
 
-One line for each row, with its whole history (the first version first) and its uses; rows in the order of their ids,
-fields in the order of their names, UTF-8, one line feed after each line. So an export that is imported into an empty
-library as `trusted` exports to the same bytes. Not trusted, which is the default, what was active is proposed again:
-code from a file runs in the sandbox until a person here approves it. The journal is not exported: what was done
+One line for each row, with its whole history (the first version first), its uses and its trials; rows in the order of
+their ids, fields in the order of their names, UTF-8, one line feed after each line. So an export that is imported into
+an empty library as `trusted` exports to the same bytes. Not trusted, which is the default, what was active is proposed
+again: code from a file runs in the sandbox until a person here approves it. The journal is not exported: what was done
 elsewhere is not undone here.
 
 In: a path. Out: a file, or rows. A file is read whole and checked before the first row is written, and written in one
@@ -19,13 +20,14 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from memory import rows
 from memory.content import checked
+from memory.effects import Trial
 from memory.errors import ChangeRefused, ImportRefused, LibraryError, LibraryUnwritable
 from memory.planning import clean_tags
 from memory.store import Library
@@ -55,6 +57,7 @@ class _Line:
     row_id: str
     versions: tuple[Version, ...]
     uses: tuple[Use, ...]
+    trials: tuple[Trial, ...]
 
 
 def export_lines(library: Library) -> Iterator[str]:
@@ -71,6 +74,7 @@ def export_lines(library: Library) -> Iterator[str]:
                         "kind": versions[0].snapshot.kind,
                         "versions": [_version_fields(version) for version in versions],
                         "uses": [_use_fields(use) for use in uses],
+                        "trials": [_trial_fields(trial) for trial in rows.trials_of(connection, row_id)],
                     }
                 )
             )
@@ -98,9 +102,20 @@ def export_jsonl(library: Library, path: Path) -> None:
         ) from error
 
 
-def import_jsonl(library: Library, path: Path, *, author: str, trusted: bool = False) -> Imported:
-    """Take an export in, all of it or nothing. `trusted` keeps active what was active: for one's own backup."""
+def import_jsonl(
+    library: Library,
+    path: Path,
+    *,
+    author: str,
+    trusted: bool = False,
+    skip: Callable[[Sequence[Version]], bool] = lambda _: False,
+) -> Imported:
+    """Take an export in, all of it or nothing. `trusted` keeps active what was active: for one's own backup. skip: by
+    its history, a row that is not wanted."""
     lines, pairs = _read(path)
+    lines = [line for line in lines if not skip(line.versions)]
+    taken = {line.row_id for line in lines} | library.row_ids()
+    pairs = [pair for pair in pairs if {pair[0], pair[1]} <= taken]
     with library.writing() as connection:
         entry = rows.new_entry(connection, "import", author, library.clock(), str(path))
         done: dict[str, list[str]] = {"added": [], "continued": [], "unchanged": []}
@@ -141,6 +156,7 @@ def _take(connection: sqlite3.Connection, line: _Line, entry: int, author: str, 
             Version(version.number, snapshot, version.author, version.time, version.action, version.note, entry),
         )
     _write_uses(connection, line)
+    rows.write_trials(connection, line.trials, replace=False)
     if len(line.versions) <= len(present):
         return "unchanged"
     return "continued" if present else "added"
@@ -214,7 +230,8 @@ def _line(number: int, fields: Mapping[str, Any]) -> _Line:
     if not versions:
         raise ValueError("it has no version")
     uses = tuple(_use(row_id, item) for item in fields.get("uses", ()))
-    return _Line(number, row_id, versions, uses)
+    trials = tuple(_trial(row_id, item) for item in fields.get("trials", ()))
+    return _Line(number, row_id, versions, uses, trials)
 
 
 def _version(kind: Any, number: int, fields: Mapping[str, Any]) -> Version:
@@ -244,6 +261,13 @@ def _use(row_id: str, fields: Mapping[str, Any]) -> Use:
     )  # fmt: skip
 
 
+def _trial(row_id: str, fields: Mapping[str, Any]) -> Trial:
+    scores = float(fields["with"]), float(fields["without"])
+    if not all(0.0 <= score <= 1.0 for score in scores):
+        raise ValueError("a trial has a score that is not between 0 and 1")
+    return Trial(row_id, str(fields["content"]), str(fields["case"]), float(fields["time"]), *scores)
+
+
 def _identity(version: Version) -> dict[str, Any]:
     """What makes two versions the same one: an import that is not trusted changes states, and only them."""
     return {field: value for field, value in _version_fields(version).items() if field != "state"}
@@ -270,4 +294,14 @@ def _use_fields(use: Use) -> dict[str, Any]:
         "used": use.used,
         "solved": use.solved,
         "why": use.why,
+    }
+
+
+def _trial_fields(trial: Trial) -> dict[str, Any]:
+    return {
+        "case": trial.case_id,
+        "content": trial.content_hash,
+        "time": trial.time,
+        "with": trial.score_with,
+        "without": trial.score_without,
     }

@@ -1,8 +1,8 @@
-"""The command line: `workbench run`, `runs`, `plan`, `models`, `eval`, `doctor`.
+"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `models`, `eval`, `doctor`.
 
 In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
 an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` shows the traceback. Neighbours: `session`,
-`live`, `log`, `export`, `evaluate`, `plan_command`.
+`live`, `log`, `export`, `evaluate`, `plan_command`, `library_commands`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from memory.errors import LibraryError, LibraryUnavailable
+from toolsets.errors import ToolsetError
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
+from workbench.library_commands import commands
 from workbench.live import LiveView
 from workbench.log import RunLog
 from workbench.models import EMBEDDED, embedded_directory, load_engine
@@ -31,6 +34,8 @@ runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
 evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 app.add_typer(runs, name="runs")
 app.add_typer(evaluation, name="eval")
+app.add_typer(commands("tool"), name="tools")
+app.add_typer(commands("concept"), name="concepts")
 app.command()(plan)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
@@ -229,6 +234,11 @@ def main() -> None:
             raise
         print(f"workbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except (LibraryError, ToolsetError) as error:
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        print(f"workbench: {error}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, LibraryUnavailable) else 2)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except Exception as error:

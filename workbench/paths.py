@@ -1,7 +1,7 @@
 """Where the workbench keeps its data.
 
 In: the environment. Out: paths; nothing is created here, whoever writes creates.
-Neighbours: the run log below, the command line and the session above.
+Neighbours: the run log and the library below, the command line and the session above.
 """
 
 import os
@@ -23,3 +23,8 @@ def data_dir() -> Path:
 def log_path(folder: Path | None = None) -> Path:
     """The run log's file in `folder`, by default in the data folder."""
     return (folder or data_dir()) / "runs.sqlite3"
+
+
+def library_folder(folder: Path | None = None) -> Path:
+    """Where the library of tools and concepts lies in `folder`, by default in the data folder."""
+    return (folder or data_dir()) / "library"

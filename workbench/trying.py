@@ -1,0 +1,142 @@
+"""Trying a row before it is trusted: a tool on its examples, a concept as a prompt would show it.
+
+In: a row, in whatever state. Out: a `Tried`: each call with what it was to give and what it gave. Code that is not
+built in runs in the sandbox (`toolsets.shelf`). Neighbours: `libraries` above.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from memory.errors import ChangeRefused
+from memory.rendering import render_concept
+from memory.store import Library
+from memory.values import Row
+from toolsets.direct import render_result, run_direct
+from toolsets.parse import ToolCall
+from toolsets.shelf import is_builtin, shared_sandbox, tool_of
+from toolsets.tool import Tool
+from workbench.visible import one_line
+
+MOST_CALLS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TriedCall:
+    """One call: `agrees` is None where nobody said what it should give."""
+
+    arguments: Mapping[str, Any]
+    result: str
+    error: str | None
+    expected: str | None
+    agrees: bool | None
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of it. `isolation` says where the code ran."""
+
+    name: str
+    text: str = ""
+    calls: tuple[TriedCall, ...] = ()
+    isolation: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Every call that has an expected result gave it, and none failed."""
+        return all(call.error is None and call.agrees is not False for call in self.calls)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "isolation": self.isolation,
+            "text": self.text,
+            "calls": [
+                {
+                    "arguments": dict(call.arguments),
+                    "result": call.result,
+                    "error": call.error,
+                    "expected": call.expected,
+                    "agrees": call.agrees,
+                    "wall_s": round(call.wall_s, 6),
+                }
+                for call in self.calls
+            ],
+        }
+
+    def __str__(self) -> str:
+        if self.text:
+            return self.text
+        lines = [f"{self.name}: {'passed' if self.passed else 'FAILED'} ({self.isolation})"]
+        for call in self.calls:
+            given = ", ".join(
+                f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items()
+            )
+            gave = f"failed: {call.error}" if call.error else call.result
+            wanted = f", expected {one_line(call.expected or '', 60)}" if call.agrees is False else ""
+            lines.append(f"  {one_line(given, 80)} -> {one_line(gave, 120)}{wanted}")
+        if not self.calls:
+            lines.append("  It has no examples: give arguments to try it with.")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def try_tool(row: Row, library: Library, calls: Sequence[Mapping[str, Any]] = (), *, unsafe: bool = False) -> Tried:
+    """Run the tool on these arguments, or on its examples. Raises ToolsetError where it cannot run at all."""
+    tool = tool_of(row, library, unsafe=(row.row_id,) if unsafe else ())
+    chosen = [(dict(arguments), None) for arguments in calls] or list(_examples(row, tool))[:MOST_CALLS]
+    done = tuple(_tried(tool, arguments, expected) for arguments, expected in chosen)
+    if is_builtin(row):
+        where = "built in: runs in this process"
+    elif row.content.get("plan") is not None:
+        where = "a plan of other tools"
+    else:
+        where = str(shared_sandbox().isolation)
+    return Tried(row.name, "", done, where)
+
+
+def try_concept(row: Row) -> Tried:
+    if row.kind != "concept":
+        raise ChangeRefused(f"{row.name!r} is a {row.kind}: try it with the tools.")
+    return Tried(row.name, render_concept(row.content))
+
+
+def _tried(tool: Tool, arguments: dict[str, Any], expected: Any) -> TriedCall:
+    done = run_direct(ToolCall(tool.name, arguments, ""), {tool.name: tool})
+    wanted = None if expected is None else render_result(expected)
+    agrees = None if wanted is None or done.error else done.text.strip() == wanted.strip()
+    return TriedCall(arguments, done.text, done.error, wanted, agrees, done.wall_s)
+
+
+def _examples(row: Row, tool: Tool) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The recorded calls, then the calls that stand with the problems, as CRAFT's data has them."""
+    for call in row.content.get("calls", ()):
+        if isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping):
+            yield dict(call["arguments"]), call.get("result")
+    for problem in row.content.get("problems", ()):
+        arguments = _arguments(problem.get("call"), tool)
+        if arguments is not None:
+            answer = problem.get("answer")
+            yield arguments, answer if answer not in ("", None) else None
+
+
+def _arguments(call: Any, tool: Tool) -> dict[str, Any] | None:
+    """The arguments of `gcd(12, b=18)`, where all of them are plain values; nothing is evaluated."""
+    if not isinstance(call, str):
+        return None
+    try:
+        node = ast.parse(call.strip(), mode="eval").body
+        if not isinstance(node, ast.Call):
+            return None
+        names = list(tool.parameters.get("properties", {}))
+        given = {**dict(zip(names, node.args, strict=False)), **{k.arg: k.value for k in node.keywords if k.arg}}
+        return {name: ast.literal_eval(value) for name, value in given.items()}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return None
