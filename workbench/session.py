@@ -22,6 +22,7 @@ from toolsets.builtin import BUILTINS
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
+from workbench.libraries import Concepts, Libraries, Tools
 from workbench.log import RunLog, new_run_id
 from workbench.models import load_engine
 from workbench.paths import log_path
@@ -179,7 +180,8 @@ class Workbench:
         tools: Mapping[str, Tool] | None = None,
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
-        self.tools = dict(BUILTINS if tools is None else tools)
+        self.offered = dict(BUILTINS if tools is None else tools)
+        self.library = Libraries(Path(data_dir) if data_dir is not None else None)
         self.settings: dict[str, Any] = {
             "workers": workers,
             "layout": layout,
@@ -196,6 +198,16 @@ class Workbench:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._news = False
+
+    @property
+    def tools(self) -> Tools:
+        """The library's tools, to search, look at and change."""
+        return self.library.tools
+
+    @property
+    def concepts(self) -> Concepts:
+        """The library's concepts, likewise."""
+        return self.library.concepts
 
     def run(self, task: str, **overrides: Any) -> Run:
         """Start a run and return its handle at once. Overrides: any of the settings above, for this run only."""
@@ -224,6 +236,7 @@ class Workbench:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+        self.library.close()
 
     def __enter__(self) -> Self:
         return self
@@ -318,7 +331,7 @@ class _Host:
                 sampling=Sampling(temperature=how["temperature"]),
                 attention=how["attention"],
             )
-            driver = Driver(self.engine, spec, self.bench.tools, run._writer.append, self.bench._wake)
+            driver = Driver(self.engine, spec, self.bench.offered, run._writer.append, self.bench._wake)
             run._writer.append(self._started(run, driver))
             driver.open()
             self.active[run] = driver
@@ -341,7 +354,7 @@ class _Host:
             layout=run._settings["layout"],
             workers=list(driver.spec.workers),
             settings={**run._settings, "device": self.bench.device, "dtype": str(self.engine.dtype).split(".")[-1]},
-            tools=list(self.bench.tools),
+            tools=list(self.bench.offered),
         )
 
     def _grant_wishes(self) -> None:
