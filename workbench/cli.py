@@ -26,6 +26,7 @@ from workbench.keys import is_interactive, keys
 from workbench.library_commands import commands
 from workbench.live import LiveView
 from workbench.log import RunLog
+from workbench.making_commands import add_making
 from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
@@ -40,7 +41,9 @@ runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
 evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 app.add_typer(runs, name="runs")
 app.add_typer(evaluation, name="eval")
-app.add_typer(commands("tool"), name="tools")
+tools = commands("tool")
+add_making(tools)
+app.add_typer(tools, name="tools")
 app.add_typer(commands("concept"), name="concepts")
 app.command()(plan)
 
