@@ -50,6 +50,7 @@ app.command()(plan)
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
 Layout = Annotated[str, typer.Option(help="contiguous, interleaved, combined or independent.")]
+Mcp = Annotated[Path | None, typer.Option("--mcp", help="Offer the tools of the MCP servers in this file too.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins.")]
 
 
@@ -84,6 +85,7 @@ def run(
     unsafe_tool: Annotated[
         list[str] | None, typer.Option(help="A tool whose code may run where nothing isolates it.")
     ] = None,
+    mcp: Mcp = None,
 ) -> None:
     """Let several workers solve a task together."""
     from toolsets.policy import CallPolicy
@@ -95,6 +97,7 @@ def run(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         policy=None if call_timeout is None else CallPolicy(timeout_s=call_timeout), unsafe_tools=unsafe_tool or (),
+        mcp=mcp,
     )  # fmt: skip
     started = bench.run(text)
     interrupted = False

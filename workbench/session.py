@@ -25,6 +25,7 @@ from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.libraries import Concepts, Libraries, Tools
 from workbench.log import RunLog, new_run_id
+from workbench.mcp_tools import Given, McpTools
 from workbench.models import load_engine
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
@@ -193,7 +194,7 @@ class Workbench:
     async_tools: workers go on writing while their calls run. approve: what becomes of a call whose tool needs a
     person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
     says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
-    machine cannot isolate it.
+    machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are offered too.
     """
 
     def __init__(
@@ -216,11 +217,13 @@ class Workbench:
         approve: Approve = "ask",
         policy: CallPolicy | None = None,
         unsafe_tools: Collection[str] = (),
+        mcp: Given | None = None,
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
         self.offered = offered_tools(tools)
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
+        self._mcp = None if mcp is None else McpTools(mcp)
         self.settings: dict[str, Any] = {
             "workers": workers,
             "layout": layout,
@@ -280,6 +283,12 @@ class Workbench:
         if self._thread is not None:
             self._thread.join()
         self.library.close()
+        if self._mcp is not None:
+            self._mcp.close()
+
+    def offered_now(self) -> dict[str, Tool]:
+        """The tools of a run that begins now; the first call starts the MCP servers."""
+        return {**self.offered, **(self._mcp.tools() if self._mcp is not None else {})}
 
     def __enter__(self) -> Self:
         return self
@@ -378,7 +387,7 @@ class _Host:
                 approve=how["approve"],
                 policy=how["policy"],
             )
-            driver = Driver(self.engine, spec, self.bench.offered, run._writer.append, self.bench._wake)
+            driver = Driver(self.engine, spec, self.bench.offered_now(), run._writer.append, self.bench._wake)
             run._calls = driver.calls
             run._writer.append(self._started(run, driver))
             driver.open()
@@ -402,7 +411,7 @@ class _Host:
             layout=run._settings["layout"],
             workers=list(driver.spec.workers),
             settings=self._settings(run),
-            tools=list(self.bench.offered),
+            tools=list(driver.calls.tools),
         )
 
     def _settings(self, run: Run) -> dict[str, Any]:
