@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hogwild.prompting import NAMES
 from toolsets.fronts import FRONTS
 from toolsets.policy import CallPolicy
+from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.libraries import Concepts, Libraries, Tools
