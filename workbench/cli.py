@@ -24,7 +24,7 @@ from toolsets.errors import ToolsetError
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
 from workbench.keys import is_interactive, keys
 from workbench.library_commands import commands
-from workbench.live import LiveView
+from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.making_commands import add_making
 from workbench.models import EMBEDDED, embedded_directory, load_engine
@@ -159,6 +159,8 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
         return
     with LiveView(plain=True) as view:
         view.watch(log.events(found))
+    for line in trees(view.view, at_most=1):
+        print(line)
 
 
 @runs.command()
