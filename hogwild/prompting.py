@@ -38,8 +38,7 @@ class Prompting:
     a plan are numbered from 1, and "$1" is the first one's result. Empty: every call is a plan by itself, and the
     worker waits after each. concepts: put after the tools when concepts were found that may help; {concepts} is their
     text. untrusted: how a result that comes from outside is told. shared: put after a result when the same call was
-    made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said. front: the grammar that the
-    model writes calls in, one of the front ends of `toolsets`.
+    made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said.
     """
 
     rules: str
@@ -61,7 +60,6 @@ class Prompting:
     concepts: str = "\n\nConcepts that may help:\n{concepts}"
     untrusted: str = "(from outside) {content}"
     shared: str = ""
-    front: str = "tool_calls"
 
     def system(self, workers: Sequence[str], tools: Sequence[str], concepts: str = "") -> str:
         """The rules for these workers; `tools` are one line each, `concepts` the rendered ones, empty for none."""
@@ -166,7 +164,11 @@ WORKSHEETS = Prompting(
     closing_tokens=400,
     tool_response="<tool_response>{content}</tool_response>",
     person="({content})\n\n",
+    plan_end="\n",
+    concepts="\nConcepts:\n{concepts}",
+    check="Is this done twice?\n",
 )
+"""What the embedded model is trained with; a model directory's own prompting.json says what its model was."""
 
 
 def parts(num_items: int, workers: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -53,6 +53,7 @@ class Tape:
                 Seen(old, min(length, block.length), own_start - (begin + offset))
                 for block, begin in zip(feed.view[:-1], starts[:-1], strict=True)
                 for old, offset, length in self._parts(block.id, block.length)
+                if length  # a step that has been opened and not begun shows nothing
             )
             at = feed.own.length - len(feed.tokens)
             self.chunks.append(Chunk(self.num_steps, feed.tag, feed.own.id, at, tuple(feed.tokens), seen))

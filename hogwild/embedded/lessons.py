@@ -1,7 +1,7 @@
 """Turns worksheets into batches for training: laid-out strips and the rows to learn from.
 
-In: seeds and a stage of the curriculum. Out: `Batch`es: strips for the replay, and the packed row of each chosen
-token. Below: `worksheets.py`, `script.py`, `hogwild.replay`. Above: `train.py`.
+In: seeds and a stage of a curriculum. Out: `Batch`es: strips for the replay, and the packed row of each chosen token.
+Below: `worksheets.py`, `world.py`, `script.py`, `hogwild.replay`. Above: `shards.py`, `train.py`.
 """
 
 from __future__ import annotations
@@ -13,39 +13,65 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hogwild.embedded.script import Encoder, Lesson, play
-from hogwild.embedded.worksheets import Split, make_worksheet
+from hogwild.embedded.script import SLIP, STEADY, Encoder, Habits, Lesson, play
+from hogwild.embedded.worksheets import Split, Worksheet, make_worksheet
+from hogwild.embedded.world import Scope, make_sheet
 from hogwild.layouts import LAYOUTS
 from hogwild.replay import Strip, lay_out
 
-KINDS = ("begin", "claim", "call", "answer", "joint")
+KINDS = ("begin", "claim", "restate", "call", "answer", "conclude", "review", "withdraw", "joint", "other")
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Worksheets of one sort, and how often they come. scope None: single calls, by `make_worksheet`. crowd: they need
+    at least four workers. habits: what may go wrong while they are solved."""
+
+    weight: float
+    scope: Scope | None = None
+    items: tuple[int, int] = (2, 7)
+    renamed: float = 0.2
+    crowd: bool = False
+    habits: Habits = STEADY
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the curriculum.
-
-    until: the share of the training at which the stage ends. workers, layouts: weighted choices. items: smallest and
-    largest number of items. renamed: share of worksheets whose tools appear under other names.
-    """
+    """One part of a curriculum: until which share of the training, with which workers, layouts and worksheets."""
 
     until: float
     workers: dict[int, float]
     layouts: dict[str, float]
-    items: tuple[int, int]
-    renamed: float
+    sheets: tuple[Sheets, ...]
 
 
-CURRICULUM = (
-    Stage(0.06, {1: 0.6, 2: 0.4}, {"contiguous": 1.0}, (1, 3), 0.1),
-    Stage(
-        1.0,
-        {1: 0.25, 2: 0.5, 3: 0.13, 4: 0.12},
-        {"contiguous": 0.76, "combined": 0.14, "interleaved": 0.1},
-        (2, 7),
-        0.2,
-    ),
+LAYOUT_SHARES = {"contiguous": 0.76, "combined": 0.14, "interleaved": 0.1}
+FEW = {1: 0.25, 2: 0.5, 3: 0.13, 4: 0.12}
+ALL = {1: 0.18, 2: 0.4, 3: 0.1, 4: 0.14, 5: 0.04, 6: 0.05, 7: 0.02, 8: 0.07}
+MISHAPS = Habits(slips=0.06, busy=0.06)
+CHECKED = Habits(slips=0.2, busy=0.05, check_every=60)
+
+FIRST_STEPS = Stage(0.04, {1: 0.6, 2: 0.4}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 3), renamed=0.1),))
+SINGLE = Sheets(0.3)
+MANY = Sheets(0.14, items=(6, 13), crowd=True, habits=MISHAPS)
+PLANS = Sheets(0.22, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.3}), habits=Habits(busy=0.04))
+UNSEEN = Sheets(0.08, Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7}))
+HINTED = Sheets(
+    0.1, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})
 )
+TOGETHER = Sheets(
+    0.16,
+    Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.5, misleading=(0, 1)),
+    habits=CHECKED,
+)
+
+EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
+"""One or two single calls by two workers."""
+WHOLE_WORLD = (FIRST_STEPS, Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, PLANS, UNSEEN, HINTED, TOGETHER)))
+"""From random weights to everything."""
+WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, PLANS, UNSEEN, HINTED, TOGETHER)),)
+"""For a model that solves single calls already."""
+CURRICULA = {"whole": WHOLE_WORLD, "widen": WIDEN}
 
 
 @dataclass(frozen=True)
@@ -59,17 +85,30 @@ class Batch:
     num_tokens: int
 
 
+def stage_at(curriculum: Sequence[Stage], progress: float) -> Stage:
+    """The stage of this share of the training."""
+    return next((stage for stage in curriculum if progress < stage.until), curriculum[-1])
+
+
 def lesson(seed: int, stage: Stage, encoder: Encoder, split: Split = "train") -> Lesson:
     """The lesson of a seed in this stage."""
     rng = random.Random(f"lesson:{seed}")
+    sheets = rng.choices(stage.sheets, [one.weight for one in stage.sheets])[0]
     workers = rng.choices(list(stage.workers), list(stage.workers.values()))[0]
+    if sheets.crowd:
+        workers = max(workers, rng.choice((1, 2, 4, 4, 8)))
     layout = rng.choices(list(stage.layouts), list(stage.layouts.values()))[0]
-    sheet = make_worksheet(seed, split, num_items=stage.items, renamed=stage.renamed)
-    return play(sheet, encoder, workers, LAYOUTS[layout], rng=rng)
+    return play(sheet_of(sheets, seed, split), encoder, workers, LAYOUTS[layout], rng=rng, habits=sheets.habits)
+
+
+def sheet_of(sheets: Sheets, seed: int, split: Split) -> Worksheet:
+    if sheets.scope is not None:
+        return make_sheet(seed, sheets.scope, split)
+    return make_worksheet(seed, split, num_items=sheets.items, renamed=sheets.renamed)
 
 
 def batch(lessons: Sequence[Lesson]) -> Batch:
-    """Pack lessons one after another."""
+    """Pack lessons one after another; what was chosen on purpose to be mended is not learned."""
     strips: list[Strip] = []
     rows: list[int] = []
     targets: list[int] = []
@@ -78,9 +117,11 @@ def batch(lessons: Sequence[Lesson]) -> Batch:
     for one in lessons:
         strip = lay_out(one.tape)
         strips.append(strip)
-        rows.extend(offset + strip.row(choice.block, choice.index) for choice in one.choices)
-        targets.extend(choice.token for choice in one.choices)
-        kinds.extend(KINDS.index(choice.kind) for choice in one.choices)
+        for choice in one.choices:
+            if choice.kind != SLIP:
+                rows.append(offset + strip.row(choice.block, choice.index))
+                targets.append(choice.token)
+                kinds.append(KINDS.index(choice.kind if choice.kind in KINDS else "other"))
         offset += len(strip.token_ids)
     return Batch(strips, torch.tensor(rows), torch.tensor(targets), torch.tensor(kinds), offset)
 

@@ -1,7 +1,8 @@
-"""Worksheets: lists of questions, each answerable by one call of a tool that the worksheet lists.
+"""Worksheets: lists of questions with the calls and answers that are right; here, those of one call per question.
 
-In: a seed and a split. Out: `Worksheet` values with the calls and answers that are right. Training draws from the
-training wordings, words and number ranges; `held_out` draws only wordings and numbers that training never shows.
+In: a seed and a split. Out: `Worksheet` values. Training draws from the training wordings, words and number ranges;
+`held_out` draws only wordings and numbers that training never shows. `world.py` makes worksheets of every other kind
+from the same values and draws.
 Below: `phrases.py`, `wordings.py`, and `toolsets`, whose tools compute the answers. Above: `script.py`, `evaluate`.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -42,24 +43,60 @@ LONG_UNITS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One question. `tool` is the name as the worksheet lists it; `answer` is the tool's rendered result."""
+class Call:
+    """A call as a worker writes it; "$1" in its arguments is the result of the first call of the same round.
 
-    number: int
-    question: str
+    result: the tool's rendered result. failed: it is an error.
+    """
+
     tool: str
-    arguments: dict[str, Any]
-    answer: str
+    arguments: dict[str, Any] = field(hash=False)
+    result: str
     failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One question. kind: call, plan, rounds, uses, concept, made or refusal; see `world.py`.
+
+    rounds: the calls, round by round; none for a question that cannot be answered. answer: what the last call gives.
+    says: what the worker says that it does, in one short sentence. needs: items whose answers it uses.
+    """
+
+    number: int
+    question: str
+    answer: str
+    rounds: tuple[tuple[Call, ...], ...]
+    says: str
+    failed: bool = False
+    kind: str = "call"
+    needs: tuple[int, ...] = ()
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        return tuple(call for one in self.rounds for call in one)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A person's words in mid-run, and what they change: `skip` an item, or `add` one (`item`)."""
+
+    text: str
+    kind: Literal["skip", "add"]
+    number: int
+    item: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Worksheet:
-    """Items, and the tools that its prompt lists (some of them not needed)."""
+    """Items, the tools that its prompt lists (some of them not needed), concepts as the prompt shows them, and what a
+    person says on the way."""
 
     seed: int
     items: tuple[Item, ...]
     tools: tuple[Tool, ...]
+    concepts: str = ""
+    lines: tuple[Line, ...] = ()
 
     def text(self) -> str:
         """The worksheet as a person would type it."""
@@ -89,20 +126,28 @@ def make_worksheet(
     all_tools: list all built-in tools in their usual order, as a run does. renamed: the chance that tools appear under
     other names and descriptions.
     """
-    draw = _Draw(random.Random(f"{split}:{seed}"), split)
+    draw = Draw(random.Random(f"{split}:{seed}"), split)
     low, high = (num_items, num_items) if isinstance(num_items, int) else num_items
     questions = [draw.question() for _ in range(draw.rng.randint(low, high))]
     listed = list(BUILTINS.values()) if all_tools else draw.listed({tool for _, tool, _, _, _ in questions})
     shown = draw.rename(listed) if draw.rng.random() < renamed else {tool.name: tool for tool in listed}
     items = tuple(
-        Item(number, text, shown[tool].name, arguments, answer, failed)
+        single(number, text, shown[tool], arguments, answer, failed)
         for number, (text, tool, arguments, answer, failed) in enumerate(questions, start=1)
     )
     return Worksheet(seed, items, tuple(shown[tool.name] for tool in listed))
 
 
-class _Draw:
-    """Draws questions, arguments and tool lists for one worksheet."""
+def single(
+    number: int, question: str, tool: Tool, arguments: dict[str, Any], answer: str, failed: bool, kind: str = "call"
+) -> Item:
+    """An item of one call."""
+    call = Call(tool.name, arguments, answer, failed)
+    return Item(number, question, answer, ((call,),), tool.description, failed, kind)
+
+
+class Draw:
+    """Draws questions, arguments and tool lists for one worksheet; the wordings of a split stay within it."""
 
     def __init__(self, rng: random.Random, split: Split) -> None:
         self.rng = rng
@@ -241,20 +286,20 @@ class _Draw:
         return shown
 
 
-def _two(draw: _Draw) -> dict[str, Any]:
+def _two(draw: Draw) -> dict[str, Any]:
     return {"a": draw.number(), "b": draw.number()}
 
 
-def _two_whole(draw: _Draw) -> dict[str, Any]:
+def _two_whole(draw: Draw) -> dict[str, Any]:
     return {"a": draw.whole(least=2), "b": draw.whole(3, least=2)}
 
 
-def _letter_in(draw: _Draw) -> dict[str, Any]:
+def _letter_in(draw: Draw) -> dict[str, Any]:
     word = draw.word()
     return {"text": word, "letter": draw.letter(word)}
 
 
-_ARGUMENTS: dict[str, Callable[[_Draw], dict[str, Any]]] = {
+_ARGUMENTS: dict[str, Callable[[Draw], dict[str, Any]]] = {
     "add": _two,
     "subtract": _two,
     "multiply": lambda draw: {"a": draw.number(4), "b": draw.number(3)},

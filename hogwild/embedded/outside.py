@@ -1,0 +1,77 @@
+"""Questions outside the embedded model's world, which get an honest refusal; and what a person says in mid-run.
+
+In: a `Draw`. Out: questions and lines. The held-out ones share no template with the training ones. Neighbours: `world`.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from hogwild.embedded.worksheets import Draw
+
+REFUSAL: Final = "cannot answer"
+"""The answer to a question that no listed tool and no concept answers."""
+SAYS: Final = "No tool for this"
+
+SUBJECTS: Final = {
+    "train": (
+        "France",
+        "Japan",
+        "Hamlet",
+        "Mozart",
+        "Einstein",
+        "Rome",
+        "Canada",
+        "poetry",
+        "chess",
+        "football",
+        "gravity",
+        "coffee",
+        "jazz",
+        "Napoleon",
+        "Venus",
+    ),
+    "held_out": ("Brazil", "Dickens", "Galileo", "Oslo", "cricket", "opera", "magnets", "Cleopatra", "Saturn", "tea"),
+}
+QUESTIONS: Final = {
+    "train": (
+        "Who wrote {s}?", "What is the capital of {s}?", "When was {s} born?", "Tell me a joke about {s}.",
+        "Write a poem about {s}.", "Who invented {s}?", "Why is the sky blue?", "What do you think of {s}?",
+        "Translate {w} into French.", "Who is the president of {s}?", "How is the weather in {s}?",
+        "What is the best book about {s}?", "Explain {s} to a child.", "Where can I buy a {w}?", "Draw a {w}.",
+        "What colour is a {w}?", "Is {s} better than {t}?", "Recommend a film about {s}.", "Where is {s}?",
+        "How old is {s}?", "Who won the game yesterday?", "Send a letter to {s}.", "Book a flight to {s}.",
+        "What does {w} mean?", "Sing a song about a {w}.", "What is your name?", "Do you like {s}?",
+    ),
+    "held_out": (
+        "Which river flows through {s}?", "Give me a recipe with {s}.", "What is the history of {s}?",
+        "Name a famous person from {s}.", "How do you spell {s} in German?", "Who painted the {w}?",
+        "Summarise the story of {s}.", "What happened in {s} last week?", "Please call {s} for me.",
+    ),
+}  # fmt: skip
+
+SKIPS: Final = {
+    "train": ("Please skip item {n}.", "Skip item {n}.", "Leave out item {n}.", "We do not need item {n}.",
+              "Item {n} is not needed any more."),
+    "held_out": ("Forget about item {n}, please.", "You can drop item {n}."),
+}  # fmt: skip
+ADDS: Final = {
+    "train": ("Also, item {n}: {q}", "One more, item {n}: {q}", "New item {n}: {q}"),
+    "held_out": ("Please do this as item {n} too: {q}",),
+}
+
+
+def draw_outside(draw: Draw) -> str:
+    """A question that no tool answers."""
+    split = "held_out" if draw.held_out else "train"
+    s, t = draw.rng.sample(SUBJECTS[split], 2)
+    return draw.cased(draw.rng.choice(QUESTIONS[split]).format(s=s, t=t, w=draw.word()))
+
+
+def skip_line(rng: random.Random, held_out: bool, number: int) -> str:
+    return rng.choice(SKIPS["held_out" if held_out else "train"]).format(n=number)
+
+
+def add_line(rng: random.Random, held_out: bool, number: int, question: str) -> str:
+    return rng.choice(ADDS["held_out" if held_out else "train"]).format(n=number, q=question)

@@ -1,8 +1,0 @@
-declare module "*.svg" {
-  const text: string;
-  export default text;
-}
-declare module "*.css" {
-  const text: string;
-  export default text;
-}
