@@ -18,15 +18,15 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lab bench docs clean
+.PHONY: help run test check lab bench docs clean ui
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
-run: $(VENV)/.run
+run: ui
 	$(BIN)/workbench run --file notebooks/worksheet.txt --workers 2 --notebook run.ipynb
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev ui
 	PYTHONHASHSEED=0 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest $(PYTEST)
 
 check: $(VENV)/.dev
@@ -35,20 +35,24 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-lab: $(VENV)/.run
+lab: ui
 	$(BIN)/jupyter lab $(ROOT_OK) $(NOTEBOOK)
 
-bench: $(VENV)/.run
+bench: ui
 	$(BIN)/python -m workbench.bench
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev ui
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST)
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis run.ipynb
+	rm -rf build dist workbench/ui/build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis run.ipynb
 	find . -name $(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------------------------ set-up
+# What is built is compared with its sources by content, so this is quick when nothing has changed.
+ui: $(VENV)/.run
+	@$(BIN)/python -m workbench.front_end
+
 # One stamp for each set of packages: as long as pyproject.toml and constraints.txt stay as they are, pip is not called.
 
 # JupyterLab belongs to running: `make run` ends with the command that opens the run in it, and that has to work.

@@ -38,7 +38,8 @@ class Prompting:
     a plan are numbered from 1, and "$1" is the first one's result. Empty: every call is a plan by itself, and the
     worker waits after each. concepts: put after the tools when concepts were found that may help; {concepts} is their
     text. untrusted: how a result that comes from outside is told. shared: put after a result when the same call was
-    made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said.
+    made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said. front: the grammar that the
+    model writes calls in, one of the front ends of `toolsets`.
     """
 
     rules: str
@@ -60,6 +61,7 @@ class Prompting:
     concepts: str = "\n\nConcepts that may help:\n{concepts}"
     untrusted: str = "(from outside) {content}"
     shared: str = ""
+    front: str = "tool_calls"
 
     def system(self, workers: Sequence[str], tools: Sequence[str], concepts: str = "") -> str:
         """The rules for these workers; `tools` are one line each, `concepts` the rendered ones, empty for none."""

@@ -22,6 +22,8 @@ Evidences: TypeAlias = Mapping[str, Iterable[Evidence]]
 Way: TypeAlias = Callable[[Evidences], list[Hit]]
 
 RECALL_AT: Final = (1, 3, 10)
+KEPT: Final = 0.9
+"""The share of right answers that a threshold may not refuse; what it refuses beside them is for nothing."""
 _BATCH: Final = 32
 
 
@@ -82,7 +84,7 @@ def evaluate(
 
 
 def calibrate(data: EvaluationSet, embedder: Embedder, progress: Progress | None = None) -> "Calibration":
-    """The fit below which nothing fits: where found and foreign queries are told apart best on this set."""
+    """The fit below which nothing fits: the highest that still keeps `KEPT` of the right answers of this set."""
     asked = [replace(one, query=Query(one.query.task)) for one in data.queries]
     fits: dict[bool, list[float]] = {True: [], False: []}
     for one, evidence in zip(asked, gather(data, asked, embedder, progress), strict=True):
@@ -90,9 +92,8 @@ def calibrate(data: EvaluationSet, embedder: Embedder, progress: Progress | None
         # A query whose first hit is wrong tells nothing of where a fit begins.
         if not one.right or best.row_id in one.right:
             fits[bool(one.right)].append(best.fit)
-    threshold = max(
-        (fit for some in fits.values() for fit in some), key=lambda fit: (_told_apart(fits, fit), -fit), default=0.0
-    )
+    found = sorted(fits[True])
+    threshold = found[int(len(found) * (1 - KEPT))] if found else 0.0
     return Calibration(threshold, _share(fits[True], threshold), 1 - _share(fits[False], threshold))
 
 
@@ -173,10 +174,6 @@ def _weighted(weights: Weights) -> Way:
 
 def _rank(hits: Sequence[Hit], right: frozenset[str]) -> int:
     return next((number for number, hit in enumerate(hits) if hit.row_id in right), len(hits) + max(RECALL_AT))
-
-
-def _told_apart(fits: Mapping[bool, Sequence[float]], threshold: float) -> float:
-    return _share(fits[True], threshold) - _share(fits[False], threshold)
 
 
 def _share(fits: Sequence[float], threshold: float) -> float:

@@ -1,14 +1,19 @@
 """Words in common: BM25 (Robertson and Zaragoza 2009, section 3.4) over short texts, kept up to date text by text.
 
+Its terms are single words, or pairs of neighbouring words. Two problems that share a word share it by accident as often
+as not; that they share two words in a row tells of a common manner of speaking ("how many more", "stem and leaf"), and
+where nothing is in common it says nothing, instead of something wrong.
+
 In: texts under keys, a query. Out: a score for each key that shares a word with the query. Pure: one process's memory,
 made again from the rows whenever they are read. Neighbours: retrieval fills it, ranking mixes its scores in.
 """
 
 import functools
+import itertools
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -28,9 +33,10 @@ _STOP: Final = frozenset(_QUESTION_WORDS.split())
 
 
 class Lexicon(Generic[Key]):
-    """An inverted index that texts are put into and taken out of."""
+    """An inverted index that texts are put into and taken out of; `terms` says what of a text is compared."""
 
-    def __init__(self) -> None:
+    def __init__(self, terms: "Callable[[str], tuple[str, ...]] | None" = None) -> None:
+        self._terms = terms or words_of
         self._postings: defaultdict[str, dict[Key, int]] = defaultdict(dict)
         self._words: dict[Key, tuple[str, ...]] = {}
         self._length = 0
@@ -40,7 +46,7 @@ class Lexicon(Generic[Key]):
 
     def put(self, key: Key, text: str) -> None:
         self.discard(key)
-        words = words_of(text)
+        words = self._terms(text)
         self._words[key] = words
         self._length += len(words)
         for word, count in Counter(words).items():
@@ -60,7 +66,7 @@ class Lexicon(Generic[Key]):
         scores: defaultdict[Key, float] = defaultdict(float)
         mean_length = self._length / len(self._words) if self._words else 1.0
         whole = 0.0
-        for word in set(words_of(query)):
+        for word in set(self._terms(query)):
             postings = self._postings.get(word, {})
             weight = math.log(1 + (len(self._words) - len(postings) + 0.5) / (len(postings) + 0.5))
             whole += weight
@@ -75,6 +81,17 @@ def words_of(text: str) -> tuple[str, ...]:
     """The words of a text in lower case, without the commonest ones and without plain English endings."""
     parts = _WORDS.findall(_HUMP.sub(" ", text))
     return tuple(_stem(word) for word in map(str.lower, parts) if word not in _STOP)
+
+
+@functools.lru_cache(maxsize=65_536)
+def pairs_of(text: str) -> tuple[str, ...]:
+    """Each word with the one after it, in lower case; the commonest words count here, and numbers do not.
+
+    >>> pairs_of("How many of the 30 birds?")
+    ('how many', 'many of', 'of the', 'the birds')
+    """
+    words = [word.lower() for word in _WORDS.findall(_HUMP.sub(" ", text)) if not word.isdigit()]
+    return tuple(f"{first} {second}" for first, second in itertools.pairwise(words))
 
 
 def _stem(word: str) -> str:

@@ -9,8 +9,7 @@ which of its views matched which view of the query, by which exemplar and with w
 
 A lexical score says which share of the query's words was found. It is divided by the best of its view, so that words
 count as much as cosines, but not where even the best text has few of them: then all it would spread is noise.
-Neighbours: retrieval gathers
-the scores, evaluation compares the ways.
+Neighbours: retrieval gathers the scores, evaluation compares the ways.
 """
 
 from collections import defaultdict
@@ -67,13 +66,14 @@ class Weights:
 
 # One set of weights for tools and concepts: a pair whose view a row does not have takes no part in that row's mean.
 # What a task is compared with best is another task; cues are written to be compared with tasks. The figures were chosen
-# on public CRAFT tools and on the tuning part of the project's own set together (see `evaluation`): more words help
-# where problems are told in one jargon, and hurt where a query is told in other words than the tool.
+# on public CRAFT tools and on the tuning part of the project's own set together (see `evaluation`). Words help where
+# problems are told in one jargon, and hurt where a query is told in other words than the tool: single words in common
+# are then accidents. Pairs of words (`lexical.pairs_of`) are in common in the first case and hardly ever in the second.
 DEFAULT_WEIGHTS: Final = Weights(
     dense={
         ("task", "problem"): 1.0,
-        ("task", "name"): 1.0,
-        ("task", "docstring"): 0.5,
+        ("task", "name"): 0.75,
+        ("task", "docstring"): 0.75,
         ("task", "title"): 1.0,
         ("task", "cue"): 1.0,
         ("task", "description"): 0.5,
@@ -85,12 +85,12 @@ DEFAULT_WEIGHTS: Final = Weights(
     },
     lexical={
         ("task", "problem"): 1.0,
-        ("task", "about"): 0.25,
+        ("task", "about"): 0.1,
         ("expected_name", "about"): 0.5,
         ("expected_docstring", "about"): 0.5,
     },
     lexical_share=0.4,
-    lexical_floor=0.3,
+    lexical_floor=0.45,
 )
 
 VOTES: Final[Mapping[str, int]] = {"problem": 10, "name": 5, "docstring": 10}

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from memory.embedder import Vectors
-from memory.lexical import Lexicon
+from memory.lexical import Lexicon, pairs_of
 from memory.ranking import DEFAULT_WEIGHTS, Evidence, Hit, QueryView
 from memory.values import Kind
 from memory.views import ViewText, spoken
@@ -45,7 +45,7 @@ class Shelf:
     def __init__(self) -> None:
         self._views: dict[str, tuple[ViewText, ...]] = {}
         self._kinds: dict[str, Kind] = {}
-        self._problems: defaultdict[Kind, Lexicon[tuple[str, int]]] = defaultdict(Lexicon)
+        self._problems: defaultdict[Kind, Lexicon[tuple[str, int]]] = defaultdict(lambda: Lexicon(pairs_of))
         self._about: defaultdict[Kind, Lexicon[str]] = defaultdict(Lexicon)
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class Shelf:
         return {view.text_hash: view.text for views in self._views.values() for view in views}
 
     def lexical_scores(self, kind: Kind, text: str) -> tuple[dict[tuple[str, int], float], dict[str, float]]:
-        """BM25 of a text against each problem, and against all else that a row says of itself."""
+        """BM25 of a text against each problem, by pairs of words, and against all else that a row says of itself."""
         return self._problems[kind].scores(text), self._about[kind].scores(text)
 
     def evidence(

@@ -18,6 +18,8 @@ ROOMS = {
     "hogwild_kernels": ROOT / "kernels" / "hogwild_kernels",
 }
 MODEL = "hogwild/embedded/model"
+UI = ROOT / "workbench" / "ui"
+EXTENSION = "share/jupyter/labextensions/agent-workbench"
 
 
 def python(code: str, cwd: Path, path: str) -> str:
@@ -39,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def names(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        return {name for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")}
+        return {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,7 @@ def test_the_wheel_holds_every_module_of_every_room_and_no_other_folder(names: s
         f"{room}/{file.relative_to(folder).as_posix()}"
         for room, folder in ROOMS.items()
         for file in folder.rglob("*.py")
+        if UI not in file.parents
     }
     assert modules == {name for name in names if name.endswith(".py")}
     assert {name.split("/")[0] for name in names} == set(ROOMS)
@@ -67,10 +70,13 @@ def test_the_embedded_model_is_in_the_wheel_and_small(wheel: Path, names: set[st
     assert size <= 20 * 10**6
 
 
-def test_the_widgets_files_are_in_the_wheel(names: set[str]) -> None:
-    kept = {file.name for file in (ROOT / "workbench" / "static").iterdir() if file.is_file()}
-    assert kept
-    assert {f"workbench/static/{name}" for name in kept} <= names
+def test_the_built_front_end_is_in_the_wheel_and_its_sources_are_not(wheel: Path, names: set[str]) -> None:
+    assert {f"workbench/static/{name}" for name in ("widget.js", "view.js", "run.css")} <= names
+    assert not {name for name in names if name.startswith(("workbench/ui/", "workbench/labextension/"))}
+    with zipfile.ZipFile(wheel) as archive:
+        shared = {name.split("/data/")[1] for name in archive.namelist() if ".data/data/" in name}
+    assert {f"{EXTENSION}/package.json", f"{EXTENSION}/schemas/agent-workbench/panel.json"} <= shared
+    assert [name for name in shared if name.startswith(f"{EXTENSION}/static/remoteEntry.")]
 
 
 def test_the_wheel_installs_the_command(wheel: Path) -> None:

@@ -56,10 +56,21 @@ class Call:
     outside: bool = False
     outcome: CallOutcome | None = None
     decided_by: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
         return self.outcome is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A call that waits for a person's word."""
+
+    call: str
+    worker: str
+    tool: str
+    arguments: Mapping[str, Any] = field(hash=False)
 
 
 @dataclass(slots=True)
@@ -137,6 +148,18 @@ class Calls:
             f"{'your own' if o.worker == call.worker else o.worker + chr(39) + 's'} ${o.label}" for o in others if o
         ]
 
+    def pending(self) -> tuple[Pending, ...]:
+        """Calls that wait for a person's word, the oldest first. From any thread."""
+        asking = [call for call in list(self._calls.values()) if call.asking and not call.decided_by]
+        return tuple(Pending(call.name, call.worker, call.tool, call.arguments) for call in asking)
+
+    def check_pending(self, name: str) -> None:
+        """Raises UsageError for a call that does not wait for anybody's word. From any thread."""
+        names = [one.call for one in self.pending()]
+        if name not in names:
+            others = f"those that do are {', '.join(names)}." if names else "none does just now."
+            raise UsageError(f"Call {name} does not wait for anybody's word: {others}")
+
     def results(self) -> Results:
         """The full values, by call."""
         return Results(self._calls, self.store)
@@ -187,15 +210,11 @@ class Calls:
             self._executor.finish(plan_id)
 
     def decide(self, name: str, approved: bool, reason: str = "", by: str = "") -> None:
-        """A person's word about a call; the first one counts. Raises UsageError for a call that nobody asks about."""
+        """A person's word about a call; the first one counts, and one that nobody asked for does nothing."""
         call = self._calls.get(name)
         if call is None or not call.asking:
-            pending = ", ".join(one.name for one in self._calls.values() if one.asking)
-            raise UsageError(
-                f"Call {name} does not wait for anybody's word: "
-                + (f"those that do are {pending}." if pending else "none does just now.")
-            )
-        call.decided_by = by
+            return
+        call.decided_by = by or "a person"
         assert self._executor is not None
         self._executor.decide(call.plan, call.id, ex.Decision(approved, reason))
 
@@ -214,7 +233,7 @@ class Calls:
             for plan_id, plan in self._plans.items():
                 if plan.opened:
                     self._executor.cancel(plan_id, reason)
-            self.wait([name for worker in self._workers.values() for name in worker.open], STOP_S)
+            self.wait([name for worker in self._workers.values() for name in worker.open], STOP_S, asking=True)
         for call in [call for worker in self._workers.values() for call in worker.open.values()]:
             # The executor's thread does not answer: whatever it still says is not listened to.
             self._end(call, CallOutcome(call.plan, call.id, call.tool, "cancelled", f"cancelled: {reason}", reason))
@@ -227,13 +246,15 @@ class Calls:
 
     # ------------------------------------------------------------------------------------------------------ what comes
 
-    def wait(self, names: Collection[str], patience_s: float) -> None:
-        """Take in what has come, until these calls have ended or wait for a person, at most for so long."""
+    def wait(self, names: Collection[str], patience_s: float, *, asking: bool = False) -> None:
+        """Take in what has come, until these calls have ended, at most for so long. asking: wait for those, too, that
+        wait for a person."""
         until_s = time.monotonic() + patience_s
         while True:
             self._news.clear()
             self._drain()
-            waiting = [name for name in names if not (self._calls[name].ended or self._calls[name].asking)]
+            calls = [self._calls[name] for name in names]
+            waiting = [call for call in calls if not call.ended and (asking or not call.asking)]
             left_s = until_s - time.monotonic()
             if not waiting or left_s <= 0 or not self._news.wait(left_s):
                 break
@@ -264,8 +285,9 @@ class Calls:
     def _take(self, call: Call, event: ex.Event) -> None:
         match event:
             case ex.ApprovalAsked():
+                call.arguments = logged(event.arguments)
                 call.asking = True
-                self._emit(ev.ApprovalAsked(call.name, logged(event.arguments)))
+                self._emit(ev.ApprovalAsked(call.name, dict(call.arguments)))
                 self._ask(call)
             case ex.Approved() | ex.Rejected():
                 call.asking = False

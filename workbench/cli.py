@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,27 +22,35 @@ from rich.table import Table
 from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
+from workbench.keys import is_interactive, keys
 from workbench.library_commands import commands
-from workbench.live import LiveView
+from workbench.live import LiveView, trees
 from workbench.log import RunLog
+from workbench.making_commands import add_making
 from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
 from workbench.texts import read_text
 from workbench.visible import one_line
 
+if TYPE_CHECKING:
+    from workbench.session import Run
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
 evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 app.add_typer(runs, name="runs")
 app.add_typer(evaluation, name="eval")
-app.add_typer(commands("tool"), name="tools")
+tools = commands("tool")
+add_making(tools)
+app.add_typer(tools, name="tools")
 app.add_typer(commands("concept"), name="concepts")
 app.command()(plan)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
 Layout = Annotated[str, typer.Option(help="contiguous, interleaved, combined or independent.")]
+Mcp = Annotated[Path | None, typer.Option("--mcp", help="Offer the tools of the MCP servers in this file too.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins.")]
 
 
@@ -65,20 +75,36 @@ def run(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     as_json: AsJson = False,
     notebook: Annotated[Path | None, typer.Option(help="Write the run as a notebook here.")] = None,
+    tools: Annotated[str, typer.Option(help="builtin, standard, or names of standard tools, with commas.")] = "builtin",
+    front: Annotated[str | None, typer.Option(help="The grammar of calls, if not the model's own.")] = None,
+    async_tools: Annotated[bool, typer.Option("--async-tools", help="Workers go on while their calls run.")] = False,
+    approve: Annotated[
+        str | None, typer.Option(help="Calls that need your word: ask, all or none; ask in a terminal, else none.")
+    ] = None,
+    call_timeout: Annotated[float | None, typer.Option(help="Seconds for one call.")] = None,
+    unsafe_tool: Annotated[
+        list[str] | None, typer.Option(help="A tool whose code may run where nothing isolates it.")
+    ] = None,
+    mcp: Mcp = None,
 ) -> None:
     """Let several workers solve a task together."""
+    from toolsets.policy import CallPolicy
     from workbench.session import Workbench
 
     text = _task(task, file)
+    asks = approve or ("ask" if is_interactive() and not as_json else "none")
     bench = Workbench(
-        model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device
-    )
+        model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
+        tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
+        policy=None if call_timeout is None else CallPolicy(timeout_s=call_timeout), unsafe_tools=unsafe_tool or (),
+        mcp=mcp,
+    )  # fmt: skip
     started = bench.run(text)
     interrupted = False
     view = LiveView(Console(file=sys.stderr, quiet=True) if as_json else None, plain=True if as_json else None)
     if as_json:
         view.console.file = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-    with view:
+    with keys(partial(_decide, started)) if asks == "ask" else nullcontext(), view:
         try:
             view.watch(started.events())
         except KeyboardInterrupt:
@@ -99,6 +125,13 @@ def run(
         raise typer.Exit(130)
     if started.status != "solved":
         raise typer.Exit(1)
+
+
+def _decide(run: Run, key: str) -> None:
+    """A key of the person who watches: y or n, about the call that has waited longest."""
+    if key.lower() in ("y", "n") and (pending := run.pending):
+        with suppress(UsageError):  # it has just ended
+            (run.approve if key.lower() == "y" else run.reject)(pending[0].call, by="terminal")
 
 
 @runs.command("list")
@@ -126,6 +159,8 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
         return
     with LiveView(plain=True) as view:
         view.watch(log.events(found))
+    for line in trees(view.view, at_most=1):
+        print(line)
 
 
 @runs.command()

@@ -42,8 +42,8 @@ workers go on meanwhile."""
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together. front: the grammar
-    that workers write calls in. asynchronous: workers go on while their calls run. approve: what becomes of calls that
-    need a person's word. policy: of calls whose tool says nothing of its own."""
+    that workers write calls in, None for the model's own. asynchronous: workers go on while their calls run. approve:
+    what becomes of calls that need a person's word. policy: of calls whose tool says nothing of its own."""
 
     task: str
     workers: tuple[str, ...]
@@ -54,7 +54,7 @@ class Spec:
     sampling: Sampling = field(default_factory=Sampling)
     attention: bool = False
     prompting: Prompting | None = None
-    front: str = "tool_calls"
+    front: str | None = None
     asynchronous: bool = False
     approve: Approve = "ask"
     policy: CallPolicy | None = None
@@ -88,7 +88,11 @@ class Driver:
         self._special = special_tokens(engine.tokenizer)
         self._markers = markers_of(words, spec.workers, self._special)
         tools = {name: neutralise_tool(tool, self._markers) for name, tool in tools.items()}
-        words = with_grammar(words, spec.front, asynchronous=spec.asynchronous, tools=bool(tools))
+        self._front = spec.front or words.front
+        words = with_grammar(
+            words, self._front, asynchronous=spec.asynchronous, tools=bool(tools),
+            template=getattr(engine.tokenizer, "chat_template", None),
+        )  # fmt: skip
         brief = Brief(
             self.task.text,
             spec.workers,
@@ -224,7 +228,7 @@ class Driver:
         return 64 + sum(96 + len(item["question"]) for item in self.task.items) if self.task.items else None
 
     def _reader(self, worker: str) -> PlanReader:
-        return PlanReader(worker, self.calls.tools, self.spec.front, self.run.words.plan_end)
+        return PlanReader(worker, self.calls.tools, self._front, self.run.words.plan_end)
 
     def _read(self, worker: str, read: Sequence[Read], *, turn_ended: bool = False) -> set[str]:
         """Start what a worker has written. Returns the calls that are worth a moment's wait."""

@@ -12,9 +12,6 @@ from hogwild.prompting import Prompting
 from toolsets.fronts import render
 from toolsets.plan import Plan, PlannedCall, Ref
 
-OWN = "tool_calls"
-"""The grammar that chat templates explain themselves."""
-
 _EXAMPLE = Plan(
     (
         PlannedCall("1", "first_tool", {"x": 1, "unit": "km"}),
@@ -23,6 +20,7 @@ _EXAMPLE = Plan(
     )
 )
 _HOW = {
+    "tool_calls": "Call a tool by one line of this form; its result follows it:",
     "llmcompiler": "Call tools by numbered lines, and write join() when you want the results:",
     "python": "Call tools by lines of Python, and write join() when you want the results:",
     "dta": "Call tools by one list for all calls that can be planned now; the results follow it:",
@@ -35,11 +33,14 @@ _ASYNCHRONOUS = (
 )
 
 
-def with_grammar(words: Prompting, front: str, *, asynchronous: bool, tools: bool) -> Prompting:
-    """The prompting of a run whose workers write calls in this grammar; unchanged for what it was made for."""
+def with_grammar(
+    words: Prompting, front: str, *, asynchronous: bool, tools: bool, template: str | None = None
+) -> Prompting:
+    """The prompting of a run whose workers write calls in this grammar; unchanged for what it was made for. template:
+    the model's chat template, which is trusted to explain tools where it speaks of them."""
     if not tools:
         return words
-    if front != OWN:
+    if front != words.front or (words.tools_in_template and "tools" not in (template or "")):
         plan = Plan(_EXAMPLE.calls, joins=front in ("llmcompiler", "python"))
         how = f"\n\n{_HOW[front]}\n{render(plan, front)}\n{_REFERENCES}"
         words = replace(words, tools_in_template=False, tools=words.tools + _escaped(how))

@@ -15,7 +15,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from workbench.events import Event
-from workbench.panes import figures, frame, headline, result
+from workbench.panes import figures, frame, headline, result, tree_of
+from workbench.plan_tree import plan_lines
 from workbench.projection import Moment, RunView
 from workbench.visible import one_line, visible
 
@@ -64,7 +65,8 @@ class LiveView:
         with self._lock:
             self.view.interrupted()
         if self.plain and self.view.was_interrupted:
-            self._write(f"run: {self.view.status}, {', '.join(figures(self.view))}")
+            for line in _ending(self.view):
+                self._write(line)
         return self.view
 
     def apply(self, event: Event) -> None:
@@ -94,10 +96,12 @@ def plain_lines(view: RunView, moment: Moment) -> Iterator[str]:
     match moment.kind:
         case "started":
             yield f"run: {', '.join(headline(view))}"
-        case "says" | "told" | "result":
+        case "says" | "told" | "result" | "decides":
             yield f"{who}: {text}"
         case "calls":
             yield f"{who}: calls {text}"
+        case "asks":
+            yield f"{who}: {text} (call {one_line(moment.call)})"
         case "joined" if moment.step:
             yield f"{who}: {text}"
         case "state" if text.startswith(_TOLD_STATES):
@@ -108,6 +112,7 @@ def plain_lines(view: RunView, moment: Moment) -> Iterator[str]:
 
 def _ending(view: RunView) -> Iterator[str]:
     yield f"run: {view.status}, {', '.join(figures(view))}"
+    yield from trees(view, at_least=2)
     if view.finished is None:
         return
     if view.finished.error:
@@ -118,6 +123,13 @@ def _ending(view: RunView) -> Iterator[str]:
         yield f"item {item['item']}: {one_line(item['question'], LONGEST_LINE)} -> {answer}{by}"
     for line in visible(view.finished.answer).strip().splitlines():
         yield f"answer: {one_line(line)}"
+
+
+def trees(view: RunView, *, at_least: int = 1, at_most: int | None = None) -> Iterator[str]:
+    """Each plan of so many calls as a tree with states, times and its critical path."""
+    for name, calls in view.plans.items():
+        if len(calls) >= at_least and (at_most is None or len(calls) <= at_most):
+            yield from plan_lines(tree_of(view, name), title=f"plan {name}")
 
 
 def _can_draw(console: Console) -> bool:

@@ -7,6 +7,7 @@ Neighbours: `projection` above; `live` shows the frames.
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 from rich.box import ROUNDED, SIMPLE_HEAD
 from rich.cells import cell_len
@@ -15,7 +16,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from toolsets.fronts.references import read_references
 from workbench.lanes import Lane, Span, shown
+from workbench.plan_tree import SIGNS, TreeCall, arguments_text, draw_plan
 from workbench.projection import CallView, RunView
 from workbench.visible import one_line, visible
 
@@ -35,9 +38,11 @@ STATUSES = {"solved": ("✓", "green"), "running": ("●", "cyan"), "failed": ("
 def frame(view: RunView, console: Console, now_s: float) -> RenderableType:
     """The whole picture, at most as wide and one line less high than the terminal."""
     width, height = console.width, max(3, console.height - 1)
-    rows, limit = arrange(len(view.lanes), width, height - 2)
-    body = _grid(view, rows, limit, console, now_s) if limit >= SHORTEST else _lines(view, height - 2, width, now_s)
-    return Group(_head(view, width, now_s), body, _foot(view, width))
+    below = [*_plan(view, (height - 2) // 3), *_questions(view, width, height // 6)]
+    room = max(1, height - 2 - sum(_height(part) for part in below))
+    rows, limit = arrange(len(view.lanes), width, room)
+    body = _grid(view, rows, limit, console, now_s) if limit >= SHORTEST else _lines(view, room, width, now_s)
+    return Group(_head(view, width, now_s), body, *below, _foot(view, width))
 
 
 def arrange(workers: int, width: int, height: int) -> tuple[list[int], int]:
@@ -53,9 +58,69 @@ def arrange(workers: int, width: int, height: int) -> tuple[list[int], int]:
     return [workers // rows + (row < workers % rows) for row in range(rows)], height // rows
 
 
+def tree_of(view: RunView, plan: str) -> list[TreeCall]:
+    """The calls of one plan as they are drawn; a call of another plan goes by its name in the run."""
+    calls = view.plans[plan]
+    numbers = [call.number for call in calls]
+    ids = {call.call: n if (n := call.number) and numbers.count(n) == 1 else call.call for call in calls}
+    return [
+        TreeCall(
+            id=ids[call.call],
+            tool=call.tool,
+            arguments=arguments_text(_with_references(call, view)),
+            needs=tuple(ids.get(need, need) for need in call.needs),
+            state=call.state,
+            wall_s=call.wall_s if call.finished_at is not None and (call.attempts or call.shared_with) else None,
+            isolation="" if call.isolation == "in process" else call.isolation,
+            write=call.effect == "write",
+            note=_note(call),
+        )
+        for call in calls
+    ]
+
+
+def _with_references(call: CallView, view: RunView) -> dict[str, Any]:
+    """The arguments, in which a text that is a reference to another call shows as one."""
+    known = {view.calls[need].number for need in call.needs if need in view.calls}
+    return {name: read_references(value, known) if known else value for name, value in call.arguments.items()}
+
+
+def _note(call: CallView) -> str:
+    if call.is_open:
+        return call.progress
+    shared = f" (shared with {', '.join(call.shared_with)})" if call.shared_with else ""
+    return f"{'' if call.trusted else '(from outside) '}{call.outcome}{shared}"
+
+
+def _plan(view: RunView, room: int) -> list[RenderableType]:
+    """The newest plan of several calls that still runs, if there is room for a tree."""
+    running = [name for name, calls in view.plans.items() if len(calls) > 1 and any(call.is_open for call in calls)]
+    return [draw_plan(tree_of(view, running[-1]), max_lines=room, title=running[-1])] if running and room >= 5 else []
+
+
+def _questions(view: RunView, width: int, most: int) -> list[RenderableType]:
+    """What waits for a person's word."""
+    lines: list[RenderableType] = []
+    for call in view.asking[:most]:
+        keys = "  y: yes  n: no" if not lines else ""
+        line = Text("? ", style="bold yellow", no_wrap=True)
+        line.append(one_line(f"{call.worker}: {call.label}", max(20, width - len(keys) - 3)), "bold").append(
+            keys, "dim"
+        )
+        line.truncate(width)
+        lines.append(line)
+    return lines
+
+
+def _height(part: RenderableType) -> int:
+    return len(part.renderables) if isinstance(part, Group) else 1
+
+
 def result(view: RunView) -> RenderableType:
-    """The items and the answer of a finished run."""
-    parts: list[RenderableType] = []
+    """The items and the answer of a finished run, and its plans of several calls."""
+    parts: list[RenderableType] = [
+        draw_plan(tree_of(view, name), max_lines=40, title=name) for name, calls in view.plans.items() if len(calls) > 1
+    ]
     if view.items:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
         table.add_column("item", justify="right")
@@ -93,7 +158,7 @@ def headline(view: RunView) -> list[str]:
 
 def figures(view: RunView) -> list[str]:
     """The counters, most important first."""
-    running = sum(call.state in ("planned", "running") for call in view.calls.values())
+    running = sum(call.is_open for call in view.calls.values())
     return [
         f"{view.tokens_per_s:.1f} tokens/s",
         counted(view.steps, "step"),
@@ -215,10 +280,13 @@ def _call(call: CallView | None, span: Span, chars: int, now_s: float) -> Text:
         line = Text("✗ ", style="red").append(one_line(span.text, 80), style="default")
         return line.append(f" → {one_line(span.reply, 200) or 'this call was not run'}", style="red")
     label, outcome = one_line(call.label, chars // 2), one_line(call.outcome, chars // 2)
-    if call.state in ("planned", "running"):
-        return Text(f"{_spin(now_s) if call.state == 'running' else '◌'} ", style="yellow").append(label, "default")
-    sign, colour = ("✗", "red") if call.state == "failed" else ("✓", "green")
-    return Text(f"{sign} ", style=colour).append(label, style="default").append(f" → {outcome}", style=f"bold {colour}")
+    if call.is_open:
+        sign = {"running": _spin(now_s), "asking": "?"}.get(call.state, "◌")
+        line = Text(f"{sign} ", style="yellow").append(label, "default")
+        return line.append(f" {one_line(call.progress, 60)}", "dim") if call.progress else line
+    sign, colour = SIGNS.get(call.state, ("■", "yellow"))
+    said = outcome if call.state in ("succeeded", "failed") else f"{one_line(call.state).replace('_', ' ')}: {outcome}"
+    return Text(f"{sign} ", style=colour).append(label, style="default").append(f" → {said}", style=f"bold {colour}")
 
 
 def _lines(view: RunView, most: int, width: int, now_s: float) -> Text:

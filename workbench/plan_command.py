@@ -25,7 +25,8 @@ from toolsets.results import CallOutcome
 from toolsets.standard import STANDARD
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise
-from workbench.plan_run import PlanBoard, ReadPlan, read_plan, run_plan
+from workbench.mcp_tools import McpTools
+from workbench.plan_run import BothTools, PlanBoard, ReadPlan, read_plan, run_plan
 from workbench.plan_tree import arguments_text, draw_plan, path_of, plan_lines
 from workbench.texts import read_text
 from workbench.visible import one_line, visible
@@ -43,10 +44,11 @@ def plan(
     draw: Annotated[bool, typer.Option(help="Draw the plan as a tree.")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Approve every call that needs a person's yes.")] = False,
     timeout_s: Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds for each call.")] = None,
+    mcp: Annotated[Path | None, typer.Option(help="Offer the tools of the MCP servers in this file too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:
     """Check a plan of tool calls, draw it, and run it."""
-    with _tools() as tools:
+    with _tools(mcp) as tools:
         read = read_plan(read_text(file, "a plan"), tools, front)
         command = _Command(read, tools, draw=draw, as_json=as_json)
         command.tell_diagnostics()
@@ -64,9 +66,16 @@ def plan(
 
 
 @contextlib.contextmanager
-def _tools() -> Iterator[Mapping[str, Tool]]:
-    """What a plan may call."""
-    yield STANDARD
+def _tools(mcp: Path | None) -> Iterator[Mapping[str, Tool]]:
+    """What a plan may call: the standard tools, and those of MCP servers."""
+    if mcp is None:
+        yield STANDARD
+        return
+    servers = McpTools(mcp)
+    try:
+        yield BothTools(servers.tools(), STANDARD)
+    finally:
+        servers.close()
 
 
 class _Command:

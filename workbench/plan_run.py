@@ -144,7 +144,7 @@ async def run_plan(
     """Run it; cancelled, every call that has not ended is told as cancelled before this returns."""
     store = ResultStore()
     options: dict[str, Any] = {} if max_concurrent is None else {"max_concurrent": max_concurrent}
-    offered = _Both(tools, {"read_result": reading_tool(store)})
+    offered = BothTools(tools, {"read_result": reading_tool(store)})
     executor = Executor(
         offered,
         defaults=CallPolicy(timeout_s=timeout_s),
@@ -157,7 +157,7 @@ async def run_plan(
         return await executor.run(plan)
 
 
-class _Both(Mapping[str, Tool]):
+class BothTools(Mapping[str, Tool]):
     """Tools that come and go, and some that stay."""
 
     def __init__(self, tools: Mapping[str, Tool], more: Mapping[str, Tool]) -> None:

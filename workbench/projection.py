@@ -24,14 +24,19 @@ UNREAD = "?"
 MERGED = "merged steps"
 """Whose words a block holds that was made of several, and which no event speaks of."""
 
-MomentKind = Literal["started", "joined", "says", "calls", "result", "told", "state", "finished"]
+MomentKind = Literal["started", "joined", "says", "calls", "asks", "decides", "result", "told", "state", "finished"]
+OPEN_CALLS = frozenset({"planned", "asking", "running"})
+"""The states of a call that has not ended."""
+OUTPUT_CHARS = 2_000
+"""Of what a running tool has put out, so much of the end is kept."""
 GONE = frozenset({"pruned", "merged"})
 _REAL_ENDS = frozenset({"finished", "stopped", "out_of_budget"})
 
 
 @dataclass(slots=True)
 class CallView:
-    """One tool call. `state` goes planned, running, then succeeded or failed; times are seconds since 1970."""
+    """One tool call. `state` goes planned, perhaps asking (for a person's word), running, then it is how the call
+    ended (`ev.CallStatus`); times are seconds since 1970. See `ev.CallPlanned` and `ev.CallFinished` for the rest."""
 
     call: str
     worker: str = ""
@@ -45,6 +50,26 @@ class CallView:
     planned_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
+    plan: str = ""
+    number: str = ""
+    """What its plan calls it: `$1` refers to number 1."""
+    needs: list[str] = field(default_factory=list)
+    effect: str = "read"
+    attempts: int = 0
+    isolation: str = ""
+    shared_with: list[str] = field(default_factory=list)
+    cut: bool = False
+    num_chars: int = 0
+    trusted: bool = True
+    progress: str = ""
+    """How far the tool is, by its own word."""
+    output: str = ""
+    problems: list[str] = field(default_factory=list)
+    decided_by: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_CALLS
 
     @property
     def label(self) -> str:
@@ -56,7 +81,7 @@ class CallView:
     @property
     def outcome(self) -> str:
         """What it returned, or why it failed; empty while it runs."""
-        return (self.error or self.text) if self.state == "failed" else self.text
+        return self.text if self.is_open or self.state == "succeeded" else (self.error or self.text)
 
 
 @dataclass(slots=True)
@@ -129,6 +154,8 @@ class RunView:
                 self._text_injected(payload)
             case ev.CallPlanned() | ev.CallStarted() | ev.CallFinished() as payload:
                 self._call_changed(payload, event.time)
+            case ev.CallProgress() | ev.ApprovalAsked() | ev.ApprovalGiven() | ev.PlanProblem() as payload:
+                self._call_spoken_of(payload)
             case ev.BlockOpened() | ev.BlockFrozen() | ev.BlockPruned() | ev.BlocksMerged() as payload:
                 self._block_changed(payload)
             case ev.RunStarted() | ev.WorkerAdded() | ev.WorkerStateChanged() | ev.RunFinished() as payload:
@@ -148,6 +175,19 @@ class RunView:
         if self.finished:
             return self.finished.status
         return "interrupted" if self.was_interrupted else "running"
+
+    @property
+    def asking(self) -> list[CallView]:
+        """The calls that wait for a person's word, the oldest first."""
+        return [call for call in self.calls.values() if call.state == "asking"]
+
+    @property
+    def plans(self) -> dict[str, list[CallView]]:
+        """The calls of each plan, in its order; calls of runs from before plans are one each."""
+        plans: dict[str, list[CallView]] = {}
+        for call in self.calls.values():
+            plans.setdefault(call.plan or call.call, []).append(call)
+        return plans
 
     @property
     def steps(self) -> int:
@@ -229,16 +269,43 @@ class RunView:
         match payload:
             case ev.CallPlanned():
                 call.worker, call.tool, call.arguments = payload.worker, payload.tool, payload.arguments
-                call.raw = payload.raw
+                call.raw, call.plan, call.number = payload.raw, payload.plan, payload.label
+                call.needs, call.effect = payload.needs, payload.effect
                 self._lane(call.worker).plan(call.call, payload.raw)
                 self._moment("calls", call.worker, call.label, call.call)
             case ev.CallStarted():
-                call.state, call.started_at = "running", time
+                call.state, call.started_at = "running", call.started_at or time
+                call.attempts, call.isolation = payload.attempt, payload.isolation
             case ev.CallFinished():
                 call.state, call.finished_at, call.wall_s = payload.status, time, payload.wall_s
                 call.text, call.error = payload.text, payload.error
-                sign = "failed:" if call.state == "failed" else "->"
+                call.attempts, call.isolation = payload.attempts, payload.isolation
+                call.shared_with, call.cut = payload.shared_with, payload.cut
+                call.num_chars, call.trusted = payload.num_chars, payload.trusted
+                sign = "->" if call.state == "succeeded" else f"{call.state.replace('_', ' ')}:"
                 self._moment("result", call.worker, f"{call.label} {sign} {call.outcome}", call.call)
+
+    def _call_spoken_of(self, payload: ev.CallProgress | ev.ApprovalAsked | ev.ApprovalGiven | ev.PlanProblem) -> None:
+        call = self.calls.get(payload.call or "")
+        if call is None:
+            if isinstance(payload, ev.PlanProblem):
+                self._moment("told", payload.worker, f"[plan] {payload.message}")
+            return
+        match payload:
+            case ev.CallProgress():
+                call.output = (call.output + payload.output)[-OUTPUT_CHARS:]
+                if payload.done is not None or payload.message:
+                    call.progress = progress_text(payload.done, payload.total, payload.message)
+            case ev.ApprovalAsked():
+                call.state = "asking"
+                self._moment("asks", call.worker, f"{call.label} waits for a person's word", call.call)
+            case ev.ApprovalGiven():
+                call.state, call.decided_by = "planned", payload.by
+                said = "approved" if payload.approved else "rejected"
+                reason = f": {payload.reason}" if payload.reason else ""
+                self._moment("decides", call.worker, f"{call.label} {said} by {payload.by}{reason}", call.call)
+            case ev.PlanProblem():
+                call.problems.append(payload.message)
 
     def _block_changed(self, payload: ev.BlockOpened | ev.BlockFrozen | ev.BlockPruned | ev.BlocksMerged) -> None:
         block = self._block(payload.block)
@@ -308,6 +375,17 @@ class RunView:
 
     def _moment(self, kind: MomentKind, worker: str, text: str, call: str = "") -> None:
         self.moments.append(Moment(kind, self.last_at or 0.0, self._steps, worker, text, call))
+
+
+def progress_text(done: float | None, total: float | None, message: str) -> str:
+    """
+    >>> progress_text(3, 4, "pages"), progress_text(7, None, ""), progress_text(None, None, "again")
+    ('75 % pages', '7', 'again')
+    """
+    if done is None:
+        return message
+    far = f"{100 * done / total:.0f} %" if total else f"{done:g}"
+    return f"{far} {message}".strip()
 
 
 def call_label(tool: str, arguments: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ import asyncio
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,13 +19,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hogwild.prompting import NAMES
-from toolsets.builtin import BUILTINS
+from toolsets.fronts import FRONTS
+from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.libraries import Concepts, Libraries, Tools
 from workbench.log import RunLog, new_run_id
+from workbench.mcp_tools import Given, McpTools
 from workbench.models import load_engine
+from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
@@ -32,10 +36,12 @@ from workbench.writer import RunWriter
 
 if TYPE_CHECKING:
     from hogwild import Engine
+    from workbench.calls import Approve, Calls, Pending
     from workbench.driver import Driver
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
 MAX_WORKERS = len(NAMES)
+APPROVALS = ("ask", "all", "none")
 
 
 class Run:
@@ -49,7 +55,7 @@ class Run:
         self._paused = False
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
-        self._results: Mapping[str, Any] = {}
+        self._calls: Calls | None = None
 
     @property
     def status(self) -> str:
@@ -84,6 +90,24 @@ class Run:
         """The run's events after number `since`, as they come, until it has ended."""
         self._flush()
         return self._host.log.follow(self.id, since)
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """What its calls returned so far, whole, by the names that the log gives them: `run.results["c1"]`."""
+        return self._calls.results() if self._calls is not None else {}
+
+    @property
+    def pending(self) -> tuple[Pending, ...]:
+        """The calls that wait for a person's word: each has a `call` for `approve` and `reject`, and its arguments."""
+        return self._calls.pending() if self._calls is not None and not self._done.is_set() else ()
+
+    def approve(self, call: str, reason: str = "", by: str = "") -> None:
+        """Let a call that asks for a person's word begin."""
+        self._decide(call, True, reason, by)
+
+    def reject(self, call: str, reason: str = "", by: str = "") -> None:
+        """Say no to a call; the worker is told so, with the reason."""
+        self._decide(call, False, reason, by)
 
     def stop(self) -> None:
         """End the run after the step it is in. Idempotent."""
@@ -124,6 +148,12 @@ class Run:
         self._flush()
         return export_run(self._host.log.events(self.id), path)
 
+    def _decide(self, call: str, approved: bool, reason: str, by: str) -> None:
+        if self._done.is_set() or self._calls is None:
+            raise UsageError(f"Call {call} waits for nobody's word: its run is not going on.")
+        self._calls.check_pending(call)
+        self._wish(lambda driver: driver.calls.decide(call, approved, reason, by))
+
     def _flush(self) -> None:
         if not self._done.is_set():
             self._writer.flush()
@@ -159,8 +189,13 @@ class Workbench:
     """Runs on one model. The model is loaded with the first run, in a thread of its own; `close` ends that thread.
 
     workers: how many. layout: contiguous, interleaved, combined, independent. max_tokens: per worker; max_run_tokens:
-    of all together. attention: log how much each worker looks at each block. tools: the built-in ones by default.
-    data_dir: where the run log lies.
+    of all together. attention: log how much each worker looks at each block. data_dir: where the run log lies.
+    tools: functions, tools, names of standard tools, or a list or mapping of them; "standard" is the whole standard
+    set; by default the built-in ones. front: the grammar that calls are written in, by default the model's own.
+    async_tools: workers go on writing while their calls run. approve: what becomes of a call whose tool needs a
+    person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
+    says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
+    machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are offered too.
     """
 
     def __init__(
@@ -177,11 +212,19 @@ class Workbench:
         temperature: float = 0.0,
         device: str = "cpu",
         dtype: str = "auto",
-        tools: Mapping[str, Tool] | None = None,
+        tools: Offer = None,
+        front: str | None = None,
+        async_tools: bool = False,
+        approve: Approve = "ask",
+        policy: CallPolicy | None = None,
+        unsafe_tools: Collection[str] = (),
+        mcp: Given | None = None,
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
-        self.offered = dict(BUILTINS if tools is None else tools)
+        self.offered = offered_tools(tools)
+        self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
+        self._mcp = None if mcp is None else McpTools(mcp)
         self.settings: dict[str, Any] = {
             "workers": workers,
             "layout": layout,
@@ -190,6 +233,10 @@ class Workbench:
             "max_run_tokens": max_run_tokens,
             "temperature": temperature,
             "attention": attention,
+            "front": front,
+            "async_tools": async_tools,
+            "approve": approve,
+            "policy": policy,
         }
         _check(self.settings)
         self.log = RunLog(log_path(Path(data_dir)) if data_dir is not None else None)
@@ -237,6 +284,12 @@ class Workbench:
         if self._thread is not None:
             self._thread.join()
         self.library.close()
+        if self._mcp is not None:
+            self._mcp.close()
+
+    def offered_now(self) -> dict[str, Tool]:
+        """The tools of a run that begins now; the first call starts the MCP servers."""
+        return {**self.offered, **(self._mcp.tools() if self._mcp is not None else {})}
 
     def __enter__(self) -> Self:
         return self
@@ -330,8 +383,13 @@ class _Host:
                 max_run_tokens=how["max_run_tokens"],
                 sampling=Sampling(temperature=how["temperature"]),
                 attention=how["attention"],
+                front=how["front"],
+                asynchronous=how["async_tools"],
+                approve=how["approve"],
+                policy=how["policy"],
             )
-            driver = Driver(self.engine, spec, self.bench.offered, run._writer.append, self.bench._wake)
+            driver = Driver(self.engine, spec, self.bench.offered_now(), run._writer.append, self.bench._wake)
+            run._calls = driver.calls
             run._writer.append(self._started(run, driver))
             driver.open()
             self.active[run] = driver
@@ -353,9 +411,24 @@ class _Host:
             seed=run._settings["seed"],
             layout=run._settings["layout"],
             workers=list(driver.spec.workers),
-            settings={**run._settings, "device": self.bench.device, "dtype": str(self.engine.dtype).split(".")[-1]},
-            tools=list(self.bench.offered),
+            settings=self._settings(run),
+            tools=list(driver.calls.tools),
         )
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        """The run's settings as the log keeps them; those that are as they always were are left out."""
+        assert self.engine is not None
+        kept = {name: value for name, value in run._settings.items() if name not in _UNUSUAL}
+        for name, usual in _UNUSUAL.items():
+            if (value := run._settings[name]) != usual:
+                kept[name] = (
+                    {name: value for name, value in asdict(value).items() if value is not None}
+                    if isinstance(value, CallPolicy)
+                    else value
+                )
+        if self.bench.unsafe_tools:
+            kept["unsafe_tools"] = sorted(self.bench.unsafe_tools)
+        return {**kept, "device": self.bench.device, "dtype": str(self.engine.dtype).split(".")[-1]}
 
     def _grant_wishes(self) -> None:
         for run, driver in list(self.active.items()):
@@ -406,7 +479,6 @@ class _Host:
         try:
             try:
                 if driver is not None:
-                    run._results = driver.calls.results()
                     driver.close()
                 run._writer.append(final)
             finally:
@@ -415,6 +487,9 @@ class _Host:
             error = error or failed
         run._final, run._error = final, error
         run._done.set()
+
+
+_UNUSUAL: dict[str, Any] = {"front": None, "async_tools": False, "approve": "ask", "policy": None}
 
 
 def _as_ours(error: Exception) -> WorkbenchError:
@@ -434,6 +509,14 @@ def _check(settings: dict[str, Any]) -> None:
         budget = settings[name]
         if budget is not None and (not isinstance(budget, int) or budget < 1):
             raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
+    if settings.get("front") is not None and settings["front"] not in FRONTS:
+        raise UsageError(f"There is no grammar {settings['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
+    if settings.get("approve", "ask") not in APPROVALS:
+        raise UsageError(f"approve must be one of {', '.join(APPROVALS)}; it is {settings['approve']!r}.")
+    if not isinstance(settings.get("policy"), CallPolicy | None):
+        raise UsageError("policy must be a toolsets.policy.CallPolicy, such as CallPolicy(timeout_s=10).")
+    if (policy := settings.get("policy")) is not None and policy.timeout_s is not None and policy.timeout_s <= 0:
+        raise UsageError(f"The time for a call must be more than 0 s; it is {policy.timeout_s:g}.")
     temperature, seed = settings["temperature"], settings.get("seed", 0)
     if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
         raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")

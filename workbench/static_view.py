@@ -13,7 +13,10 @@ from html import escape
 from typing import Any
 
 COLOURS = ("#2a8fbd", "#b0589a", "#b7801f", "#4f74c9", "#3d9a5f", "#c8553d", "#6a8f2f", "#8a63c9")
-STATE_COLOURS = {"succeeded": "#2e9e5b", "failed": "#d64545"}
+STATE_COLOURS = {
+    "succeeded": "#2e9e5b", "failed": "#d64545", "timed_out": "#d64545", "cancelled": "#b7801f", "skipped": "#b7801f",
+    "rejected": "#b7801f", "not_executed": "#b7801f", "asking": "#b7801f",
+}  # fmt: skip
 UNFINISHED = "#8a8a8a"
 MOST_ROWS = 500
 ITEM_HEADS = ("item", "question", "answer", "worker")

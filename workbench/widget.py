@@ -1,34 +1,43 @@
 """A run that shows itself live in a notebook.
 
-In: a run's handle (its id, its events as they come, a way to stop it). Out: what a notebook displays: a widget that
-redraws at most ten times a second, or, where `anywidget` is not installed, the picture of the moment. The widget gets
-snapshots, plain values; `static/run.js` writes them as text, never as HTML. Neighbours: `projection` and `snapshot`
-above, `static_view` for the picture, the session's `Run` displays itself through `mimebundle`.
+In: a run's handle (its id, its events as they come, a way to stop it). Out: what a notebook displays: a widget around
+the view core of `workbench/ui`, or, where `anywidget` is not installed, the picture of the moment. The page asks for
+events from a number on and gets them in portions over the comm; where it has the server extension it reads the log
+from there instead. What the widget syncs does not grow: the run's id, and once the run has ended its events, so that a
+saved notebook shows it without a kernel. Neighbours: `projection` and `snapshot` for the picture, `static_view` draws
+it, `front_end` knows the bundle; the session's `Run` displays itself through `mimebundle`.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
-from workbench import static_view
-from workbench.events import Event
+from workbench import front_end, static_view
+from workbench.events import Event, to_json
 from workbench.projection import RunView
 from workbench.snapshot import snapshot
 
-INTERVAL_S = 0.1
+INTERVAL_S = 1 / 30
+PORTION = 1000
+"""How many events one message holds at most."""
+
 LANE_CHARS = 20_000
-"""How much of a lane's end is synced; a longer text would be sent again and again."""
+"""How much of a lane's end is in the picture."""
+
+MOST_STORED = 2_000_000
+"""Characters of events that are kept in a saved notebook; a longer run is kept as its picture only."""
 
 FIRST_LOOK_S = 0.2
 """How long displaying may wait for what there is already, so that a run that has ended is complete at once."""
 
-_STATIC = Path(__file__).parent / "static"
+COMMANDS = ("stop", "pause", "resume", "say", "add_worker")
+"""What the widget's buttons may ask of a run."""
 
 
 class RunHandle(Protocol):
-    """What the widget needs of a run."""
+    """What the widget needs of a run; those of `COMMANDS` that it has are offered."""
 
     @property
     def id(self) -> str: ...
@@ -40,85 +49,115 @@ class RunHandle(Protocol):
     def stop(self) -> None: ...
 
 
-class Feed:
-    """Follows a run and publishes a snapshot when there is news: at most one per `interval_s`, and always the last."""
+class Look:
+    """The picture of a run as far as it has come, read in a thread of its own."""
 
-    def __init__(
-        self, run: RunHandle, publish: Callable[[dict[str, Any]], None], interval_s: float = INTERVAL_S
-    ) -> None:
-        self._run = run
-        self._publish = publish
-        self._interval_s = interval_s
-        self._view = RunView(run_id=run.id)
-        self._error = ""
-        self._news = threading.Condition()
-        self._is_new = False
-        self._read_all = threading.Event()
-        self._done = threading.Event()
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        for job in (self._read, self._send):
-            threading.Thread(target=job, name=f"workbench-widget-{self._run.id}", daemon=True).start()
+    def __init__(self, run: RunHandle) -> None:
+        self._run, self._view, self._error = run, RunView(run_id=run.id), ""
+        self._lock, self._done = threading.Lock(), threading.Event()
+        threading.Thread(target=self._read, name=f"workbench-look-{run.id}", daemon=True).start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the last snapshot has been published; False if that took longer."""
+        """Wait for the end of the run; False if that took longer."""
         return self._done.wait(timeout_s)
 
     def latest(self) -> dict[str, Any]:
         """A snapshot of now."""
-        with self._news:
+        with self._lock:
             taken = snapshot(self._view, LANE_CHARS)
         return taken | {"error": taken["error"] or self._error}
 
     def _read(self) -> None:
         try:
             for event in self._run.events():
-                with self._news:
+                with self._lock:
                     self._view.apply(event)
-                    self._is_new = True
-                    self._news.notify()
+        except Exception as error:  # nobody else would hear of it: it is shown in the picture
+            self._error = f"Watching ended: {error}"
+        finally:
+            with self._lock:
+                self._view.interrupted()
+            self._done.set()
+
+
+class Feed:
+    """Sends a run's events from a number on, in portions: at most one per `interval_s`, in order, and then the end."""
+
+    def __init__(
+        self, run: RunHandle, since: int, send: Callable[[dict[str, Any]], None], interval_s: float = INTERVAL_S
+    ) -> None:
+        self._run, self._since, self._send, self._interval_s = run, since, send, interval_s
+        self._waiting: list[dict[str, Any]] = []
+        self._changed = threading.Condition()
+        self._read_all, self._stopped, self._done = False, threading.Event(), threading.Event()
+        self._last = since
+        self._finished = False
+        self._error = ""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        for job in (self._read, self._deliver):
+            threading.Thread(target=job, name=f"workbench-widget-{self._run.id}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Nobody listens any more."""
+        self._stopped.set()
+        with self._changed:
+            self._changed.notify()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything has been sent; False if that took longer."""
+        return self._done.wait(timeout_s)
+
+    def _read(self) -> None:
+        try:
+            for event in self._run.events(self._since):
+                with self._changed:
+                    self._waiting.append(to_json(event))
+                    self._last, self._finished = event.seq, event.kind == "run_finished"
+                    self._changed.notify()
+                if self._stopped.is_set():
+                    return
         except Exception as error:  # nobody else would hear of it: it is shown in the widget
             self._error = f"Watching ended: {error}"
         finally:
-            with self._news:
-                self._view.interrupted()
-                self._is_new = True
-                self._read_all.set()
-                self._news.notify()
+            with self._changed:
+                self._read_all = True
+                self._changed.notify()
 
-    def _send(self) -> None:
+    def _deliver(self) -> None:
         try:
-            while not self._send_once():
-                self._read_all.wait(self._interval_s)
+            while not self._stopped.is_set() and self._deliver_once():
+                self._stopped.wait(self._interval_s)
         finally:
             self._done.set()
 
-    def _send_once(self) -> bool:
-        """Publish the news, waiting for some; True if there will be no more."""
-        with self._news:
-            self._news.wait_for(lambda: self._is_new)
-            self._is_new = False
-            last = self._read_all.is_set()
-        self._publish(self.latest())
-        return last
+    def _deliver_once(self) -> bool:
+        """Send what waits, waiting for some; False if there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._read_all or self._stopped.is_set())
+            portion, self._waiting = self._waiting[:PORTION], self._waiting[PORTION:]
+            at_end = self._read_all and not self._waiting
+        if portion:
+            self._send({"type": "events", "events": portion})
+        if at_end:
+            end = {"type": "end", "last_seq": self._last, "finished": self._finished, "error": self._error}
+            self._send(end)
+        return not at_end
 
 
 def mimebundle(run: RunHandle) -> Any:
     """What a notebook displays for a run: the live widget and, for pages without widgets, the picture of now."""
+    look = Look(run)
+    look.wait(FIRST_LOOK_S)
     made = _widget_class()
     if made is None:
-        feed = Feed(run, lambda _: None)
-        feed.start()
-        feed.wait(FIRST_LOOK_S)
-        return picture(feed.latest())
-    widget = made(run)
-    widget.feed.wait(FIRST_LOOK_S)
-    return _with_picture(widget._repr_mimebundle_(), picture(widget.feed.latest()))
+        return picture(look.latest())
+    return _with_picture(made(run)._repr_mimebundle_(), picture(look.latest()))
 
 
 def run_widget(run: RunHandle) -> Any:
-    """The live widget of a run, to be placed in a layout of one's own; needs anywidget."""
+    """The live widget of a run, to be placed in a layout of one's own; needs anywidget and the built front end."""
     made = _widget_class()
     if made is None:
         raise ImportError("Watching a run live in a notebook needs anywidget: pip install anywidget.")
@@ -144,26 +183,82 @@ def _widget_class() -> Any:
         import traitlets
     except ImportError:
         return None
+    if not front_end.WIDGET.is_file():  # a checkout in which `make` has not built it
+        return None
 
     class RunWidget(anywidget.AnyWidget):
-        """One run, live. `snapshot` is what is shown; a message {"type": "stop"} stops the run."""
+        """One run, live. `run_id` and `snapshot` are all that is synced; see `ui/src/widget.ts` for the messages."""
 
-        _esm = _STATIC / "run.js"
-        _css = _STATIC / "run.css"
+        _esm = front_end.WIDGET
+        _css = front_end.STYLE
+        run_id = traitlets.Unicode().tag(sync=True)
         snapshot = traitlets.Dict().tag(sync=True)
 
         def __init__(self, run: RunHandle) -> None:
-            self.feed = Feed(run, self._show)
             self._run = run
-            super().__init__(snapshot=self.feed.latest())
+            self._feed: Feed | None = None
+            self._synced = threading.Event()
+            super().__init__(run_id=run.id, snapshot={})
             self.on_msg(self._heard)
-            self.feed.start()
+            threading.Thread(target=self._store, name=f"workbench-store-{run.id}", daemon=True).start()
 
-        def _show(self, taken: dict[str, Any]) -> None:
-            self.snapshot = taken
+        def wait(self, timeout_s: float | None = None) -> bool:
+            """Wait until the ended run has been synced; False if that took longer."""
+            return self._synced.wait(timeout_s)
+
+        def _store(self) -> None:
+            try:
+                kept = stored(self._run)
+                if kept:
+                    self.snapshot = {"events": kept}
+            finally:
+                self._synced.set()
 
         def _heard(self, _: object, content: Any, __: object) -> None:
-            if isinstance(content, dict) and content.get("type") == "stop":
-                self._run.stop()
+            if not isinstance(content, dict):
+                return
+            match content.get("type"):
+                case "since":
+                    since = content.get("seq")
+                    self._follow(since if isinstance(since, int) and since >= 0 else 0)
+                case "away":
+                    self._follow(None)
+                case "control":
+                    obey(self._run, content)
+
+        def _follow(self, since: int | None) -> None:
+            if self._feed is not None:
+                self._feed.stop()
+            self._feed = None if since is None else Feed(self._run, since, self.send)
+            if self._feed is not None:
+                self._feed.start()
 
     return RunWidget
+
+
+def stored(run: RunHandle) -> list[dict[str, Any]]:
+    """The events of a run, waiting for its end, if they are few enough to be kept in a notebook; else none."""
+    kept, size = [], 0
+    try:
+        for event in run.events():
+            kept.append(to_json(event))
+            size += len(json.dumps(kept[-1]))
+            if size > MOST_STORED:
+                return []
+    except Exception:  # the feed tells it to whoever watches; what is incomplete is not stored
+        return []
+    return kept
+
+
+def obey(run: RunHandle, message: dict[str, Any]) -> None:
+    """Carry out a button's command; what is not one of `COMMANDS`, or not understood, is passed over."""
+    command = message.get("command")
+    method = getattr(run, command, None) if command in COMMANDS else None
+    if method is None:
+        return
+    if command == "say":
+        text, worker = message.get("text"), message.get("worker")
+        if isinstance(text, str) and text.strip():
+            method(text, worker if isinstance(worker, str) else None)
+    else:
+        method()

@@ -4,6 +4,8 @@ import pytest
 
 from memory.lexical import Lexicon, words_of
 from memory.ranking import Evidence, Weights, fuse, vote
+from memory.shelf import Shelf
+from memory.views import ViewText
 
 
 def dense(view: str, score: float, query_view: str = "task") -> Evidence:
@@ -94,3 +96,11 @@ def test_a_lexicon_after_changes_is_the_one_of_its_present_texts() -> None:
     for query in ("two", "three five", "six one four"):
         assert changed.scores(query) == fresh.scores(query)
     assert len(changed) == 3
+
+
+def test_problems_are_compared_by_words_in_a_row_and_not_by_a_number_or_a_single_word() -> None:
+    shelf = Shelf()
+    for row_id, problem in (("stem", "The stem and leaf plot shows 30 ages."), ("other", "30 people wait at a plot.")):
+        shelf.put(row_id, "tool", (ViewText("problem", 0, problem),))
+    problems, _ = shelf.lexical_scores("tool", "Which of the 30 is in the leaf plot?")
+    assert set(problems) == {("stem", 0)}

@@ -217,7 +217,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_sentence_and_keeps_what_was_
     small_disk: tuple[Path, dict[str, Any]], tmp_path: Path, endless: str
 ) -> None:
     disk, how = small_disk
-    with started(disk, "run", "What?", "--model", endless, "--json", limit_s=20.0, **how) as process:
+    with started(disk, "run", "What?", "--model", endless, "--json", **how) as process:
         ended = end_of(process)
     one_sentence(ended, "disk", 1)
     rescued = shutil.copytree(disk, tmp_path / "rescued", dirs_exist_ok=True)

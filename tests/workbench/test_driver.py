@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
+from scenes import Scene, tools_with
 from scripted_model import WORDS, call, save
 
 from hogwild import Engine, Layout, Prompting, Sampling
-from hogwild.collaboration import advance
 from hogwild.errors import ContextOverflow
-from toolsets.builtin import BUILTINS
-from toolsets.tool import Tool
 from workbench import events as ev
-from workbench.driver import Driver, Spec
 
 GCD = call("gcd", a=84, b=126)
 CHAINS = (
@@ -50,7 +47,6 @@ CHAINS = (
 )
 STEPS = Prompting.from_json({**WORDS, "step_header": "# {name}\n"})
 LIST = {**WORDS, "closing_part": "Joint answer, {first} to {last}:\n"}
-Kind = TypeVar("Kind")
 
 
 @pytest.fixture(scope="module")
@@ -63,56 +59,6 @@ def nothing_stays_in_the_cache(engine: Engine) -> Iterator[None]:
     yield
     engine.cache.check()
     assert engine.cache.num_tokens == 0
-
-
-class Scene:
-    """A driver and what it has told."""
-
-    def __init__(self, engine: Engine, *workers: str, tools: Any = BUILTINS, **spec: Any) -> None:
-        self.told: list[ev.Payload] = []
-        self.on_event: Callable[[ev.Payload], None] = lambda _: None
-        self.engine = engine
-        self.driver = Driver(engine, Spec(spec.pop("task", "What?"), workers, **spec), tools, self.hear)
-
-    def hear(self, payload: ev.Payload) -> None:
-        self.told.append(payload)
-        self.on_event(payload)
-
-    def __enter__(self) -> Scene:
-        self.driver.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.driver.close()
-
-    def step(self) -> list[Any]:
-        """One step; its feeds."""
-        stepped = advance(self.engine, [self.driver.run], mass=self.driver.spec.attention)
-        for _, happenings, step, feeds in stepped:
-            self.driver.stepped(happenings, step, feeds)
-            return feeds
-        self.driver.settle()
-        return []
-
-    def to_the_end(self, limit: int = 200) -> Scene:
-        for _ in range(limit):
-            if self.driver.ended:
-                return self
-            self.step()
-        raise AssertionError("the run does not end")
-
-    def of(self, kind: type[Kind]) -> list[Kind]:
-        return [one for one in self.told if isinstance(one, kind)]
-
-    def kinds(self, *wanted: type) -> list[str]:
-        return [one.kind for one in self.told if isinstance(one, wanted)]
-
-    def injected(self, source: str) -> list[ev.TextInjected]:
-        return [one for one in self.of(ev.TextInjected) if one.source == source]
-
-
-def tools_with(*functions: Callable[..., Any]) -> dict[str, Tool]:
-    return {**BUILTINS, **{function.__name__: Tool.from_function(function) for function in functions}}
 
 
 # Calls.

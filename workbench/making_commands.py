@@ -1,0 +1,61 @@
+"""`workbench tools learn`: the command line of making tools.
+
+In: what a person types. Out: what was proposed, as lines or, with `--json`, as one JSON object. Neighbours: `learning`
+does the work, `library_commands` has the verbs by which the proposals are looked at and decided, `cli` registers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from workbench.learning import Learnt, learn_tools
+from workbench.libraries import Libraries
+from workbench.library_commands import AsJson
+from workbench.log import RunLog
+from workbench.visible import one_line, visible
+
+
+def add_making(app: typer.Typer) -> None:
+    """Put the verbs of making onto the group of the tools."""
+    app.command("learn")(learn)
+
+
+def learn(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs, by default all solved.")] = None,
+    min_gain: Annotated[int, typer.Option(help="Words that a tool must save to be proposed.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Propose tools made of what recurs in the plans of solved runs."""
+    log = RunLog()
+    with Libraries() as home:
+        learnt = learn_tools(log, home.library, [log.find(run) for run in runs] if runs else None, min_gain=min_gain)
+    print(json.dumps(_json(learnt), ensure_ascii=False) if as_json else _told(learnt))
+
+
+def _json(learnt: Learnt) -> dict[str, Any]:
+    rows = [
+        {"id": row.row_id, "name": row.name, "code": row.content["code"], **row.snapshot.provenance["evidence"]}
+        for row in learnt.rows
+    ]
+    return {"runs": learnt.runs, "calls": learnt.calls, "proposed": rows}
+
+
+def _told(learnt: Learnt) -> str:
+    lines = [f"{learnt.runs} solved runs with {learnt.calls} calls were looked at."]
+    for row in learnt.rows:
+        evidence = row.snapshot.provenance["evidence"]
+        lines.append(f"\nproposed {row.name} ({row.row_id})")
+        lines.append(
+            f"  found {evidence['instances']} times, run again to the same result each time, "
+            f"saves {evidence['words_saved']} words of plans"
+        )
+        lines += [f"  asked: {one_line(problem['text'], 100)}" for problem in row.content["problems"][:3]]
+        lines += [f"    {line}" for line in visible(row.content["code"]).splitlines()]
+    if learnt.rows:
+        lines.append(f"\nLook at one with workbench tools show {learnt.rows[0].name}, then approve or reject it.")
+    else:
+        lines.append("Nothing recurs in them that would make plans shorter.")
+    return "\n".join(lines)

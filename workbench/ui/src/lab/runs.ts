@@ -1,0 +1,125 @@
+/** All runs of all processes, newest first: live state, search, open, compare, export, delete. */
+
+import { Dialog, showDialog } from "@jupyterlab/apputils";
+import type { CommandRegistry } from "@lumino/commands";
+import { oneLine, visible } from "../core/visible.ts";
+import { stateName, type Translate } from "../panel/context.ts";
+import { make, show, write } from "../panel/dom.ts";
+import type { IWorkbench, RunRow } from "./api.ts";
+import type { List } from "./sidebar.ts";
+
+export class RunsList implements List {
+  readonly node: HTMLElement;
+  private readonly search: HTMLInputElement;
+  private readonly list: HTMLElement;
+  private readonly note = make("p", { class: "wb-quiet", role: "status" });
+  private rows: RunRow[] = [];
+  private key = "";
+  selected = "";
+  private compareWith = "";
+
+  constructor(
+    private readonly tr: Translate,
+    private readonly api: IWorkbench,
+    private readonly commands: CommandRegistry,
+  ) {
+    this.search = make("input", { type: "search", class: "wb-input", placeholder: tr("Search runs"), "aria-label": tr("Search runs") });
+    this.search.addEventListener("input", () => void this.refresh());
+    this.list = make("ul", { class: "wb-list", "aria-label": tr("Runs") });
+    const start = make("button", { type: "button", class: "wb-button wb-primary", click: () => void commands.execute("agent-workbench:new-run") }, [tr("New run")]);
+    this.node = make("div", { class: "wb-pane" }, [make("div", { class: "wb-row wb-tools" }, [this.search, start]), this.note, this.list]);
+    this.node.addEventListener("contextmenu", (event) => {
+      const item = (event.target as HTMLElement).closest<HTMLElement>(".wb-run-item");
+      if (item) this.selected = item.dataset.run ?? "";
+    });
+  }
+
+  async refresh(): Promise<void> {
+    const { tr } = this;
+    try {
+      const answer = await this.api.get<{ runs: RunRow[]; more: boolean }>(`runs?limit=50&search=${encodeURIComponent(this.search.value)}`);
+      this.rows = answer.runs;
+      write(this.note, this.rows.length ? "" : this.search.value ? tr("No run matches.") : tr("No run yet. Start one, and it is kept here."));
+    } catch (error) {
+      write(this.note, (error as Error).message);
+    }
+    show(this.note, this.note.textContent !== "");
+    const key = JSON.stringify([this.rows, this.compareWith]);
+    if (key === this.key) return;
+    this.key = key;
+    const focused = (document.activeElement?.closest(".wb-run-item") as HTMLElement | null)?.dataset.run;
+    this.list.replaceChildren(...this.rows.map((row) => this.item(row)));
+    if (focused) (this.list.querySelector(`[data-run="${CSS.escape(focused)}"] .wb-item-main`) as HTMLElement | null)?.focus();
+  }
+
+  open(runId = this.selected): void {
+    if (runId) void this.commands.execute("agent-workbench:open-run", { runId });
+  }
+
+  /** The first run that is named is kept; with the second, both stand side by side. */
+  compare(runId = this.selected): void {
+    if (this.compareWith && this.compareWith !== runId) {
+      void this.commands.execute("agent-workbench:compare-runs", { left: this.compareWith, right: runId });
+      this.compareWith = "";
+    } else {
+      this.compareWith = this.compareWith === runId ? "" : runId;
+    }
+    void this.refresh();
+  }
+
+  async delete(runId = this.selected): Promise<void> {
+    const { tr } = this;
+    const sure = await showDialog({
+      title: tr("Delete this run?"),
+      body: tr("Run %1 and its log are deleted for good.", visible(runId)),
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: tr("Delete") })],
+    });
+    if (!sure.button.accept) return;
+    try {
+      await this.api.delete(`runs/${encodeURIComponent(runId)}`);
+    } catch (error) {
+      write(this.note, (error as Error).message);
+      show(this.note, true);
+    }
+    await this.refresh();
+  }
+
+  private item(row: RunRow): HTMLElement {
+    const { tr } = this;
+    const status = row.live ? "running" : row.status;
+    const workers = Array.isArray(row.workers) ? row.workers.length : row.workers;
+    const facts = [
+      when(row.started_at), row.model, tr("%1 workers", workers), row.layout, row.tokens ? tr("%1 tokens", row.tokens) : "",
+      row.parent ? tr("fork") : "",
+    ];
+    const main = make(
+      "button",
+      { type: "button", class: "wb-item-main", title: row.run_id, click: () => this.open(row.run_id) },
+      [
+        make("span", { class: "wb-status", "data-status": status }, [stateName(tr, status)]),
+        make("span", { class: "wb-item-title" }, [oneLine(row.task, 120) || row.run_id]),
+        make("span", { class: "wb-quiet wb-item-facts" }, [facts.filter(Boolean).join(" · ")]),
+        ...(row.answer ? [make("span", { class: "wb-item-facts" }, [`→ ${oneLine(row.answer, 80)}`])] : []),
+      ],
+    );
+    const small = (text: string, label: string, click: () => void, pressed?: boolean): HTMLElement =>
+      make("button", { type: "button", class: "wb-button wb-small", "aria-label": label, title: label, "aria-pressed": pressed === undefined ? undefined : String(pressed), click }, [text]);
+    const name = oneLine(row.task, 40);
+    const actions = make("div", { class: "wb-row wb-item-actions" }, [
+      small(tr("Export"), tr("Export %1 as a notebook", name), () => void this.commands.execute("agent-workbench:export-run", { runId: row.run_id })),
+      small(
+        this.compareWith && this.compareWith !== row.run_id ? tr("Compare with this") : tr("Compare"), tr("Compare %1 with another run", name),
+        () => this.compare(row.run_id), this.compareWith === row.run_id,
+      ),
+      small(tr("Delete"), tr("Delete %1", name), () => void this.delete(row.run_id)),
+    ]);
+    return make("li", { class: "wb-item wb-run-item", "data-run": row.run_id }, [main, actions]);
+  }
+}
+
+function when(seconds: number): string {
+  if (!seconds) return "";
+  const then = new Date(seconds * 1000);
+  const today = then.toDateString() === new Date().toDateString();
+  return today ? then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : then.toLocaleDateString();
+}

@@ -1,0 +1,114 @@
+/** One tool call as a card: the tool, its arguments, its state, its time, its result, and what kept it apart. */
+
+import { callOutcome, isOver, type Call } from "../core/state.ts";
+import { withoutCallTags } from "../core/lane.ts";
+import { oneLine, visible } from "../core/visible.ts";
+import { can, duration, stateName, type Context } from "./context.ts";
+import { make, setAttribute, show, write } from "./dom.ts";
+
+const LONG = 600;
+const SIGNS: { [state: string]: string } = {
+  writing: "…", planned: "○", asked: "?", running: "◐", succeeded: "✓", rejected: "⊘", skipped: "⊘", cancelled: "⊘",
+  not_executed: "⊘",
+};
+
+export class Card {
+  readonly node: HTMLElement;
+  private readonly sign = make("span", { class: "wb-sign", "aria-hidden": "true" });
+  private readonly tool = make("span", { class: "wb-tool" });
+  private readonly state = make("span", { class: "wb-card-state" });
+  private readonly args = make("div", { class: "wb-args" });
+  private readonly result = make("div", { class: "wb-result" });
+  private readonly foot = make("div", { class: "wb-quiet wb-card-foot" });
+  private readonly decide = make("div", { class: "wb-row" });
+  private key = "";
+
+  constructor(private readonly context: Context) {
+    const head = make("div", { class: "wb-card-head" }, [this.sign, this.tool, this.state]);
+    this.node = make("div", { class: "wb-card", role: "group" }, [head, this.args, this.result, this.foot, this.decide]);
+  }
+
+  update(call: Call): boolean {
+    const key = [call.state, call.text.length, call.error.length, call.progress, call.attempts, call.isolation, call.started_at].join();
+    if (key === this.key) return false;
+    const { tr } = this.context;
+    const unread = call.tool === "?";
+    this.draw(key, call.state, unread ? tr("A call that could not be read") : call.tool);
+    write(this.args, unread ? oneLine(withoutCallTags(call.raw), LONG) : argumentsText(call));
+    show(this.args, (this.args.textContent ?? "") !== "");
+    const outcome = isOver(call) ? callOutcome(call) : call.progress;
+    write(this.result, outcome.length > LONG ? `${outcome.slice(0, LONG)}…` : outcome);
+    setAttribute(this.result, "title", outcome.length > LONG ? visible(outcome.slice(0, 4000)) : "");
+    show(this.result, outcome !== "");
+    write(this.foot, this.facts(call));
+    show(this.foot, (this.foot.textContent ?? "") !== "");
+    this.askFor(call);
+    return true;
+  }
+
+  /** A call that the worker is writing right now. */
+  written(tool: string): boolean {
+    const key = `writing ${tool}`;
+    if (key === this.key) return false;
+    this.draw(key, "writing", tool || this.context.tr("a call"));
+    this.only(this.args, "");
+    return true;
+  }
+
+  /** Text between a call's tags that was no call. */
+  unread(text: string, reply: string): boolean {
+    const key = `unread ${text.length} ${reply}`;
+    if (key === this.key) return false;
+    const { tr } = this.context;
+    this.draw(key, "failed", tr("A call that could not be read"));
+    this.only(this.args, oneLine(text, LONG));
+    write(this.result, reply || tr("This call was not run."));
+    show(this.result, true);
+    return true;
+  }
+
+  private draw(key: string, state: string, tool: string): void {
+    const { tr } = this.context;
+    this.key = key;
+    setAttribute(this.node, "data-state", state);
+    setAttribute(this.node, "aria-label", tr("Call of %1: %2", oneLine(tool, 80), stateName(tr, state)));
+    write(this.sign, SIGNS[state] ?? "✗");
+    write(this.tool, tool);
+    write(this.state, state === "succeeded" ? "" : stateName(tr, state));
+  }
+
+  private only(shown: HTMLElement, text: string): void {
+    for (const part of [this.args, this.result, this.foot, this.decide]) show(part, false);
+    write(shown, text);
+    show(shown, text !== "");
+  }
+
+  private facts(call: Call): string {
+    const { tr } = this.context;
+    const facts = [];
+    if (isOver(call) && call.wall_s > 0) facts.push(duration(call.wall_s));
+    if (call.isolation) facts.push(call.isolation);
+    if (call.attempts > 1) facts.push(tr("attempt %1", call.attempts));
+    if (call.cut) facts.push(tr("shortened"));
+    if (!call.trusted) facts.push(tr("text from outside"));
+    return facts.join(" · ");
+  }
+
+  private askFor(call: Call): void {
+    const { tr, actions } = this.context;
+    const asks = call.state === "asked" && actions !== null && can(this.context, "approve");
+    show(this.decide, asks);
+    if (!asks || this.decide.childElementCount > 0) return;
+    const decide = (command: string) => () => void actions!.steer(command, { call: call.call });
+    this.decide.append(
+      make("button", { type: "button", class: "wb-button wb-primary", click: decide("approve") }, [tr("Approve")]),
+      make("button", { type: "button", class: "wb-button", click: decide("reject") }, [tr("Reject")]),
+    );
+  }
+}
+
+export function argumentsText(call: Call): string {
+  return Object.entries(call.arguments)
+    .map(([name, value]) => `${name} = ${oneLine(typeof value === "string" ? value : JSON.stringify(value), 200)}`)
+    .join("\n");
+}

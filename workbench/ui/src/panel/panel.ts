@@ -1,0 +1,247 @@
+/**
+ * The run panel: lanes, cache map, timeline with the attention ribbon, the graph of calls, steering, and the scrubber
+ * that shows any earlier step.
+ *
+ * In: a `Transport`, which brings events and says how the connection stands. Out: one node to be put anywhere.
+ * Everything is drawn from the `History`; while the scrubber stands in the past, the whole panel shows that moment.
+ */
+
+import { History } from "../core/history.ts";
+import { tokensPerSecond, wallSeconds, type RunState } from "../core/state.ts";
+import { oneLine, visible } from "../core/visible.ts";
+import type { Connection, Transport } from "../transport/transport.ts";
+import { CacheMap } from "./cachemap.ts";
+import { can, plural, stateName, type Context } from "./context.ts";
+import { Dag } from "./dag.ts";
+import { freshId, make, NextFrame, setAttribute, show, write } from "./dom.ts";
+import { LanesView, running } from "./lanes.ts";
+import { Outcome } from "./outcome.ts";
+import { Scrubber } from "./scrubber.ts";
+import { Steering } from "./steering.ts";
+import { Timeline } from "./timeline.ts";
+
+/** The pictures below the lanes are drawn at most so often while a run goes on. */
+const PICTURES_MS = 200;
+
+export class RunPanel {
+  readonly node = make("div", { class: "wb-run" });
+  readonly history: History;
+  readonly steering: Steering;
+  private readonly lanes: LanesView;
+  private readonly cache: CacheMap;
+  private readonly timeline: Timeline;
+  private readonly dag: Dag;
+  private readonly outcome: Outcome;
+  private readonly scrubber: Scrubber;
+  private readonly status = make("span", { class: "wb-status" });
+  private readonly said = make("span", { class: "wb-hidden", role: "status", "aria-live": "polite" });
+  private readonly title = make("span", { class: "wb-title" });
+  private readonly figures = make("div", { class: "wb-figures wb-quiet" });
+  private readonly task: HTMLElement;
+  private readonly banner = make("div", { class: "wb-banner", role: "status", hidden: true });
+  private readonly exporting: HTMLElement;
+  private readonly frame = new NextFrame(() => this.draw());
+  private readonly pictures = new NextFrame(() => this.drawPictures(), PICTURES_MS);
+  private readonly resized: ResizeObserver;
+  private connection: Connection = { kind: "connecting" };
+  private moment: number | null = null;
+  private parts: { [name: string]: HTMLElement } = {};
+
+  constructor(
+    private readonly context: Context,
+    private readonly transport: Transport,
+    runId: string,
+  ) {
+    this.history = new History(runId);
+    this.lanes = new LanesView(context);
+    this.cache = new CacheMap(context);
+    this.timeline = new Timeline(context, (step) => this.scrub(this.history.momentOf(step)));
+    this.dag = new Dag(context);
+    this.outcome = new Outcome(context);
+    this.steering = new Steering(context);
+    this.scrubber = new Scrubber(context, (moment) => this.scrub(moment), () => this.fork());
+    this.task = make("details", { class: "wb-task" }, [make("summary", {}, [context.tr("Task")]), make("pre", { tabindex: 0 })]);
+    this.exporting = this.exportButtons();
+    this.layOut();
+    this.resized = new ResizeObserver(() => this.pictures.ask());
+    this.resized.observe(this.node);
+    transport.start({
+      runId,
+      seq: () => this.history.live.seq,
+      events: (events) => this.take(() => this.history.add(events)),
+      snapshot: (state) => this.take(() => (this.history.startFrom(state), true)),
+      connection: (connection) => this.connected(connection),
+    });
+    this.draw();
+  }
+
+  dispose(): void {
+    this.transport.close();
+    this.resized.disconnect();
+    this.frame.cancel();
+    this.pictures.cancel();
+    this.node.remove();
+  }
+
+  /** Draw everything again: the theme or the size has changed. */
+  refresh(): void {
+    this.timeline.redraw();
+    this.frame.ask();
+  }
+
+  get shownState(): RunState {
+    return this.moment === null ? this.history.live : this.history.at(this.moment);
+  }
+
+  /** Show the run as it was at a moment; null: as it is now. */
+  scrub(moment: number | null): void {
+    this.moment = moment === null || moment >= this.history.moments ? null : Math.max(0, moment);
+    this.frame.ask();
+    this.drawPictures();
+  }
+
+  private take(work: () => boolean): boolean {
+    const whole = work();
+    this.frame.ask();
+    return whole;
+  }
+
+  private connected(connection: Connection): void {
+    this.connection = connection;
+    if (connection.kind === "ended" && !connection.finished) this.history.interrupted();
+    this.frame.ask();
+  }
+
+  private draw(): void {
+    const state = this.shownState;
+    const isLive = this.moment === null;
+    this.drawHead(state, isLive);
+    this.lanes.update(state, isLive);
+    this.steering.update(this.history.live, isLive && this.connection.kind !== "lost");
+    this.outcome.update(state);
+    this.scrubber.update(this.history, this.moment, can(this.context, "fork"));
+    this.pictures.ask();
+  }
+
+  private drawPictures(): void {
+    const state = this.shownState;
+    this.cache.update(state);
+    this.dag.update(state);
+    this.timeline.update(this.history.live.step > 0 ? state : this.history.live, this.history.live.step, this.moment === null ? null : state.step);
+  }
+
+  private drawHead(state: RunState, isLive: boolean): void {
+    const { tr } = this.context;
+    const status = !isLive ? tr("step %1", state.step) : state.paused && state.status === "running" ? tr("paused") : stateName(tr, state.status);
+    write(this.status, status);
+    setAttribute(this.status, "data-status", isLive ? (state.paused && state.status === "running" ? "paused" : state.status) : "past");
+    const live = this.history.live;
+    write(this.said, this.announcement(live));
+    const workers = plural(tr, state.lanes.length, "%1 worker", "%1 workers");
+    write(this.title, [oneLine(live.task, 90) || live.run_id].join(""));
+    setAttribute(this.title, "title", visible(live.task));
+    const calls = plural(tr, state.calls.length, "%1 call", "%1 calls");
+    const active = running(state.calls);
+    write(
+      this.figures,
+      [
+        live.model, workers, live.layout, plural(tr, state.steps, "%1 step", "%1 steps"), plural(tr, state.tokens, "%1 token", "%1 tokens"),
+        tr("%1 tokens/s", tokensPerSecond(state).toFixed(0)), tr("cache %1", state.cached.toLocaleString("en-US")),
+        active ? tr("%1, %2 running", calls, active) : calls, `${wallSeconds(state).toFixed(1)} s`, live.run_id,
+      ].filter(Boolean).join(" · "),
+    );
+    write(this.task.lastElementChild!, live.task);
+    show(this.task, live.task !== "");
+    show(this.exporting, live.steps > 0);
+    this.drawBanner();
+  }
+
+  private announcement(state: RunState): string {
+    const { tr } = this.context;
+    const asked = state.calls.filter((call) => call.state === "asked").length;
+    if (asked) return plural(tr, asked, "%1 call waits for your approval", "%1 calls wait for your approval");
+    const ended = state.lanes.filter((lane) => lane.state === "finished").length;
+    if (state.status !== "running") return tr("The run has ended: %1", stateName(tr, state.status));
+    return state.paused ? tr("The run is paused") : tr("The run goes on, %1 of %2 workers have finished", ended, state.lanes.length);
+  }
+
+  private drawBanner(): void {
+    const { tr, actions } = this.context;
+    const { kind } = this.connection;
+    const messages: { [kind: string]: string } = {
+      lost: tr("The connection is lost; trying again. What is shown is what had arrived."),
+      detached: tr("Detached from the kernel; the run itself goes on where it was started. Waiting to attach again."),
+      dead: tr("The engine has ended unexpectedly. The log is whole up to here."),
+      failed: this.connection.message ?? "",
+    };
+    const message = messages[kind] ?? "";
+    show(this.banner, message !== "");
+    if (this.banner.dataset.kind === kind) return;
+    this.banner.dataset.kind = kind;
+    this.banner.replaceChildren(make("span", {}, [message]));
+    if (kind === "dead" && actions?.restartEngine) {
+      const restart = make("button", { type: "button", class: "wb-button wb-primary" }, [tr("Restart the engine")]);
+      restart.addEventListener("click", () => {
+        restart.disabled = true;
+        actions.restartEngine!().catch((error: Error) => {
+          write(this.banner.firstElementChild!, error.message);
+          restart.disabled = false;
+        });
+      });
+      this.banner.append(restart);
+    }
+  }
+
+  private fork(): void {
+    const { actions } = this.context;
+    const seq = this.shownState.seq;
+    void this.steering.send("fork", { at: seq }).then(() => {
+      const child = this.history.live.children.at(-1);
+      if (child) actions?.open?.(child.run_id);
+    });
+  }
+
+  private exportButtons(): HTMLElement {
+    const { tr, actions } = this.context;
+    const row = make("div", { class: "wb-row" });
+    if (!actions?.export) return row;
+    const button = make("button", { type: "button", class: "wb-button wb-export" }, [tr("Export as notebook")]);
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      actions.export!("ipynb")
+        .catch((error: Error) => {
+          write(this.steering.refusal, error.message);
+          show(this.steering.refusal, true);
+        })
+        .finally(() => {
+          button.disabled = false;
+        });
+    });
+    row.append(button);
+    return row;
+  }
+
+  private layOut(): void {
+    const { tr } = this.context;
+    const head = make("header", { class: "wb-head" }, [
+      make("div", { class: "wb-head-line" }, [this.status, this.title, this.steering.buttons, this.exporting]), this.figures,
+    ]);
+    const section = (name: string, title: string, content: HTMLElement[]): HTMLElement => {
+      const id = freshId();
+      const made = make("section", { class: `wb-section wb-section-${name}`, "aria-labelledby": id }, [make("h3", { id }, [title]), ...content]);
+      this.parts[name] = made;
+      return made;
+    };
+    this.node.append(
+      head, this.banner, this.steering.refusal, this.said, this.task, this.steering.saying, this.steering.queue, this.lanes.node,
+      this.scrubber.node,
+      make("div", { class: "wb-pictures" }, [
+        section("time", tr("Time and attention"), [this.timeline.node]),
+        section("cache", tr("Cache map"), [this.cache.node]),
+        section("calls", tr("Calls"), [this.dag.node]),
+        section("outcome", tr("Answer"), [this.outcome.node]),
+      ]),
+    );
+    this.outcome.shownIn(this.parts.outcome);
+  }
+}

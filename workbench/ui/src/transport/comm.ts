@@ -1,0 +1,76 @@
+/**
+ * A kernel's comm (an anywidget's custom messages), for places without the server extension.
+ *
+ * The page asks with {type: "since", seq}; the kernel answers with {type: "events", events}, and {type: "end"} when
+ * there will be no more. Nothing that grows is kept in the widget's state.
+ */
+
+import type { RunEvent } from "../core/events.ts";
+import type { Receiver, Transport } from "./transport.ts";
+
+export interface Comm {
+  send(message: object): void;
+  on(name: "msg:custom", heard: (message: any) => void): void;
+  off(name: "msg:custom", heard: (message: any) => void): void;
+}
+
+/** A kernel that says nothing for so long while a run goes on is taken for gone. */
+const SILENCE_MS = 10000;
+
+export class CommTransport implements Transport {
+  private receiver!: Receiver;
+  private timer = 0;
+  private ended = false;
+  private readonly heard = (message: any): void => this.take(message);
+
+  constructor(private readonly comm: Comm) {}
+
+  start(receiver: Receiver): void {
+    this.receiver = receiver;
+    this.comm.on("msg:custom", this.heard);
+    this.ask();
+  }
+
+  close(): void {
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.comm.off("msg:custom", this.heard);
+    try {
+      this.comm.send({ type: "away" });
+    } catch {
+      // the kernel is gone, and with it who would have listened
+    }
+  }
+
+  private take(message: any): void {
+    if (message?.type === "events") {
+      if (!this.receiver.events(message.events as RunEvent[])) this.ask();
+      else this.receiver.connection({ kind: "live" });
+    } else if (message?.type === "alive") {
+      this.receiver.connection({ kind: "live" });
+    } else if (message?.type === "end") {
+      if (message.last_seq > this.receiver.seq()) return this.ask();
+      this.ended = true;
+      this.receiver.connection({ kind: "ended", finished: message.finished !== false });
+    }
+    this.watch();
+  }
+
+  private ask(): void {
+    try {
+      this.comm.send({ type: "since", seq: this.receiver.seq() });
+    } catch {
+      this.receiver.connection({ kind: "detached" });
+    }
+    this.watch();
+  }
+
+  private watch(): void {
+    clearTimeout(this.timer);
+    if (this.ended) return;
+    this.timer = window.setTimeout(() => {
+      this.receiver.connection({ kind: "detached" });
+      this.ask();
+    }, SILENCE_MS);
+  }
+}
