@@ -132,11 +132,16 @@ def with_usual_imports(code: str) -> str:
     >>> with_usual_imports("def root(x):\\n    return math.sqrt(x)")
     'def root(x):\\n    return math.sqrt(x)\\nimport math\\n'
     """
+    lines = usual_imports(code)
+    return "\n".join([code.rstrip("\n"), *lines, ""]) if lines else code
+
+
+def usual_imports(code: str) -> list[str]:
+    """The import lines for names that the code uses and nowhere gives a meaning to."""
     tree = parsed(code)
     bound = {name for node in ast.walk(tree) for name in _bound(node)}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    lines = [line for name, line in USUAL_IMPORTS.items() if name in used - bound]
-    return "\n".join([code.rstrip("\n"), *lines, ""]) if lines else code
+    return [line for name, line in USUAL_IMPORTS.items() if name in used - bound]
 
 
 class _Documented:

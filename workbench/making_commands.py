@@ -1,7 +1,8 @@
-"""`workbench tools learn`: the command line of making tools.
+"""`workbench tools learn`, `dedupe`: the command line of making tools and of finding those that do the same.
 
 In: what a person types. Out: what was proposed, as lines or, with `--json`, as one JSON object. Neighbours: `learning`
-does the work, `library_commands` has the verbs by which the proposals are looked at and decided, `cli` registers.
+and `merging` do the work, `library_commands` has the verbs by which the proposals are looked at and decided, `cli`
+registers.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import typer
 
 from workbench.learning import Learnt, learn_tools
 from workbench.libraries import Libraries
-from workbench.library_commands import AsJson
+from workbench.library_commands import AsJson, _propose, opened
 from workbench.log import RunLog
+from workbench.merging import like_tools
 from workbench.visible import one_line, visible
 
 
 def add_making(app: typer.Typer) -> None:
     """Put the verbs of making onto the group of the tools."""
     app.command("learn")(learn)
+    app.command("dedupe")(dedupe)
 
 
 def learn(
@@ -33,6 +36,26 @@ def learn(
     with Libraries() as home:
         learnt = learn_tools(log, home.library, [log.find(run) for run in runs] if runs else None, min_gain=min_gain)
     print(json.dumps(_json(learnt), ensure_ascii=False) if as_json else _told(learnt))
+
+
+def dedupe(
+    threshold: Annotated[float, typer.Option(help="How alike two tools must read to be compared.")] = 0.8,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Merge without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run tools that read alike on each other's calls, and merge those that do the same. Can be undone."""
+    with opened("tool") as face:
+        found = like_tools(face._home, threshold=threshold)
+        if not as_json:
+            for comparison in found.comparisons:
+                print(visible(comparison.sentence()))
+        if found.plan is None:
+            print(json.dumps(found.json()) if as_json else "No two tools were seen to do the same: nothing to merge.")
+            return
+        if as_json and not yes:
+            print(json.dumps(found.json(), ensure_ascii=False))
+            return
+        _propose(face._proposal(found.plan), yes, as_json)
 
 
 def _json(learnt: Learnt) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from workbench import events as ev
 from workbench.learning import trace_of
 from workbench.libraries import Libraries
 from workbench.log import RunLog
+from workbench.merging import like_tools
 from workbench.trying import try_tool
 
 SALES = [(80, 25), (200, 15), (450, 30), (120, 5), (990, 40), (640, 35)]
@@ -136,3 +137,28 @@ def test_a_call_that_gives_something_else_today_is_left_out(typed: Callable[...,
     trace = trace_of(changed, STANDARD)
     assert trace is not None
     assert [call.id for call in trace.calls] == ["c2"]
+
+
+def test_tools_that_do_the_same_are_merged_after_a_yes_and_a_persons_no_is_remembered(tmp_path: Path) -> None:
+    def counting(word: str, sign: str) -> dict[str, Any]:
+        code = (
+            f"def count_groups_{word}(groups: list[int], bound: int) -> int:\n"
+            f'    """Count the groups {word} a bound."""\n'
+            f"    return sum(value {sign} bound for value in groups)\n"
+        )
+        return {"code": code, "calls": [{"arguments": {"groups": [1, 5, 8], "bound": 3}, "result": None}]}
+
+    with Libraries(tmp_path, author="ana", embedder=Words()) as home:
+        for word, sign in (("above", ">"), ("below", "<"), ("over", ">")):
+            home.tools.add(counting(word, sign))
+        found = like_tools(home, threshold=0.5)
+        verdicts = {frozenset((one.first.name[13:], one.second.name[13:])): one.alike for one in found.comparisons}
+        assert verdicts[frozenset(("above", "over"))] is True
+        assert verdicts[frozenset(("above", "below"))] is False
+        assert verdicts[frozenset(("below", "over"))] is False
+        assert found.plan is not None
+        entry = home.library.apply(found.plan, author="ana")
+        assert like_tools(home, threshold=0.5).plan is None
+        home.library.undo(entry.number, author="ana")
+        home.tools.not_duplicates("count_groups_above", "count_groups_over")
+        assert like_tools(home, threshold=0.5).plan is None
