@@ -51,7 +51,8 @@ class Happening:
 @dataclass(frozen=True, slots=True)
 class Brief:
     """What a collaboration is given. items: how many items the task lists, 0 if it is no list. tools: a line each, and
-    their schemas. budget: tokens per worker; run_budget: tokens of all workers together; None for no limit."""
+    their schemas. budget: tokens per worker; run_budget: tokens of all workers together; None for no limit. concepts:
+    what may help, as text."""
 
     task: str
     workers: tuple[str, ...]
@@ -61,6 +62,7 @@ class Brief:
     budget: int | None = None
     run_budget: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    concepts: str = ""
 
 
 class _Text:
@@ -149,7 +151,7 @@ class Collaboration:
 
     def prompt_text(self) -> str:
         """Rules, tools and task, through the model's own chat template where it has one."""
-        system = self.words.system(self.brief.workers, self.brief.tools)
+        system = self.words.system(self.brief.workers, self.brief.tools, self.brief.concepts)
         messages = [{"role": "system", "content": system}, {"role": "user", "content": self.brief.task}]
         tokenizer: Any = self.engine.tokenizer
         if not getattr(tokenizer, "chat_template", None):

@@ -75,6 +75,10 @@ class SentenceEmbedder:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()[:32]
 
+    def load(self) -> None:
+        """Load the model now rather than with the first text."""
+        _ = self._loaded
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         # Long texts first within a batch would change nothing for us; sentence-transformers sorts by itself.
         vectors = self._loaded.encode(

@@ -30,6 +30,7 @@ from workbench.making_commands import add_making
 from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
+from workbench.recall import CONCEPTS
 from workbench.texts import read_text
 from workbench.visible import one_line
 
@@ -51,6 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of
 Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
 Layout = Annotated[str, typer.Option(help="contiguous, interleaved, combined or independent.")]
 Mcp = Annotated[Path | None, typer.Option("--mcp", help="Offer the tools of the MCP servers in this file too.")]
+Memory = Annotated[str, typer.Option(help="none, fixed or continual: what a run knows of the library.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins.")]
 
 
@@ -73,6 +75,8 @@ def run(
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     attention: Annotated[bool, typer.Option(help="Log how much workers look at each other.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    memory: Memory = "fixed",
+    concepts: Annotated[int, typer.Option(help="Concepts of the library in the prompt, at most.")] = CONCEPTS,
     as_json: AsJson = False,
     notebook: Annotated[Path | None, typer.Option(help="Write the run as a notebook here.")] = None,
     tools: Annotated[str, typer.Option(help="builtin, standard, or names of standard tools, with commas.")] = "builtin",
@@ -97,7 +101,7 @@ def run(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         policy=None if call_timeout is None else CallPolicy(timeout_s=call_timeout), unsafe_tools=unsafe_tool or (),
-        mcp=mcp,
+        mcp=mcp, memory=memory, concepts=concepts,
     )  # fmt: skip
     started = bench.run(text)
     interrupted = False

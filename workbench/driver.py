@@ -25,7 +25,7 @@ from hogwild.views import Feed
 from hogwild.workspace import ENDED
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
-from toolsets.untrusted import neutralise_tool
+from toolsets.untrusted import neutralise, neutralise_tool
 from workbench import events as ev
 from workbench.calls import Approve, Calls
 from workbench.grammar import with_grammar
@@ -43,7 +43,8 @@ workers go on meanwhile."""
 class Spec:
     """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together. front: the grammar
     that workers write calls in, None for the model's own. asynchronous: workers go on while their calls run. approve:
-    what becomes of calls that need a person's word. policy: of calls whose tool says nothing of its own."""
+    what becomes of calls that need a person's word. policy: of calls whose tool says nothing of its own. concepts:
+    rendered, for the prompt."""
 
     task: str
     workers: tuple[str, ...]
@@ -58,6 +59,7 @@ class Spec:
     asynchronous: bool = False
     approve: Approve = "ask"
     policy: CallPolicy | None = None
+    concepts: str = ""
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Driver:
             budget=spec.max_tokens or self._item_budget(),
             run_budget=spec.max_run_tokens,
             sampling=replace(spec.sampling, seed=spec.seed),
+            concepts=neutralise(spec.concepts, self._markers),
         )
         self.run = Collaboration(engine, brief, layout=spec.layout, prompting=words, listener=self._heard)
         self.lanes: dict[str, str] = dict.fromkeys(spec.workers, "")

@@ -83,10 +83,9 @@ class Libraries:
         """Search by meaning and words; the embedder is loaded with the first search."""
         with self._lock:
             if self._searcher is None:
-                from memory.embedder import SentenceEmbedder
                 from memory.retrieval import Searcher
 
-                self._searcher = Searcher(self.library, self._embedder or SentenceEmbedder())
+                self._searcher = Searcher(self.library, self._embedder or _packaged_embedder())
             self._searcher.refresh(self.progress)
             return self._searcher
 
@@ -400,6 +399,20 @@ def _states(states: Sequence[str]) -> tuple[State, ...]:
     if unknown:
         raise ChangeRefused(f"There is no state {unknown[0]!r}: rows are {', '.join(STATES)}.")
     return tuple(known[state] for state in states)
+
+
+def _packaged_embedder() -> Embedder:
+    from transformers.utils import logging
+
+    from memory.embedder import SentenceEmbedder
+
+    embedder = SentenceEmbedder()
+    logging.disable_progress_bar()  # a small model's is over before it can be read
+    try:
+        embedder.load()
+    finally:
+        logging.enable_progress_bar()
+    return embedder
 
 
 def _user() -> str:

@@ -35,6 +35,11 @@ def model_place(model: str) -> str:
     return str(embedded_directory()) if model == EMBEDDED else model
 
 
+def is_embedded(model: str) -> bool:
+    """Whether a name means the embedded model."""
+    return model == EMBEDDED or Path(model).resolve() == embedded_directory()
+
+
 def load_engine(model: str, device: str = "cpu", dtype: str = "auto") -> Engine:
     """An engine, or ModelError (UsageError where there is no such model) with one sentence."""
     with without_collections():

@@ -30,6 +30,8 @@ from workbench.mcp_tools import Given, McpTools
 from workbench.models import load_engine
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
+from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
+from workbench.run_memory import RunMemory
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
@@ -49,6 +51,7 @@ class Run:
 
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
         self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
+        self._memory = RunMemory(host.library, settings, host.model, chosen=host.chosen, unsafe=host.unsafe_tools)
         self._done = threading.Event()
         self._wishes: deque[Callable[[Driver], None]] = deque()
         self._names = list(NAMES[: settings["workers"]])
@@ -196,6 +199,9 @@ class Workbench:
     person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
     says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
     machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are offered too.
+    memory: none, fixed (what the library has active is offered where it fits a task) or continual (the library also
+    learns from each run). concepts, concept_tokens: how many concepts the prompt may have in full, and their length in
+    tokens; more_tools: how many tools of the library may be offered.
     """
 
     def __init__(
@@ -219,8 +225,13 @@ class Workbench:
         policy: CallPolicy | None = None,
         unsafe_tools: Collection[str] = (),
         mcp: Given | None = None,
+        memory: str = "fixed",
+        concepts: int = CONCEPTS,
+        concept_tokens: int = CONCEPT_TOKENS,
+        more_tools: int = MORE_TOOLS,
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
+        self.chosen = tools not in (None, "builtin", ["builtin"])
         self.offered = offered_tools(tools)
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
@@ -237,6 +248,10 @@ class Workbench:
             "async_tools": async_tools,
             "approve": approve,
             "policy": policy,
+            "memory": memory,
+            "concepts": concepts,
+            "concept_tokens": concept_tokens,
+            "more_tools": more_tools,
         }
         _check(self.settings)
         self.log = RunLog(log_path(Path(data_dir)) if data_dir is not None else None)
@@ -268,6 +283,7 @@ class Workbench:
             raise UsageError("This workbench is closed; make a new one.")
         run_id = new_run_id()
         run = Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task)
+        run._memory.search(task, self._wake)
         with self._changed:
             self._waiting.append(run)
             if self._thread is None:
@@ -347,12 +363,16 @@ class _Host:
         """Take up new runs, waiting for one if there is nothing to do; False when the workbench is closed."""
         bench = self.bench
         with bench._changed:
-            while not bench._waiting and not self.active and not bench._closed:
+            while not any(run._memory.ready for run in bench._waiting) and not self.active and not bench._closed:
                 bench._changed.wait()
-            fresh, bench._waiting = bench._waiting, []
             closing = bench._closed
+            fresh = [run for run in bench._waiting if run._memory.ready]
+            bench._waiting = [run for run in bench._waiting if run not in fresh]
+            late = bench._waiting if closing else []
         for run in fresh:
             self._begin(run)
+        for run in late:
+            self._fail(run, UsageError("The workbench was closed before the run began."))
         if closing:
             for run, driver in list(self.active.items()):
                 driver.stop()
@@ -374,9 +394,11 @@ class _Host:
             if len(names) < how["workers"]:
                 raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
             run._names[: how["workers"]] = names[: how["workers"]]
+            workers = tuple(names[: how["workers"]])
+            recalled = run._memory.prepare(self.engine, workers, self.bench.offered_now())
             spec = Spec(
                 run._task,
-                tuple(names[: how["workers"]]),
+                workers,
                 layout=how["layout"],
                 seed=how["seed"],
                 max_tokens=how["max_tokens"],
@@ -387,10 +409,12 @@ class _Host:
                 asynchronous=how["async_tools"],
                 approve=how["approve"],
                 policy=how["policy"],
+                concepts=recalled.text,
             )
-            driver = Driver(self.engine, spec, self.bench.offered_now(), run._writer.append, self.bench._wake)
+            driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)
             run._calls = driver.calls
             run._writer.append(self._started(run, driver))
+            run._memory.begun(run.id, run._writer.append)
             driver.open()
             self.active[run] = driver
         except Exception as error:
@@ -485,6 +509,8 @@ class _Host:
                 run._writer.close()
         except LogError as failed:
             error = error or failed
+        if error is None:
+            run._memory.ended(run.id, self.bench.log, solved=final.status == "solved")
         run._final, run._error = final, error
         run._done.set()
 
@@ -517,6 +543,12 @@ def _check(settings: dict[str, Any]) -> None:
         raise UsageError("policy must be a toolsets.policy.CallPolicy, such as CallPolicy(timeout_s=10).")
     if (policy := settings.get("policy")) is not None and policy.timeout_s is not None and policy.timeout_s <= 0:
         raise UsageError(f"The time for a call must be more than 0 s; it is {policy.timeout_s:g}.")
+    if settings.get("memory", "none") not in MEMORY:
+        raise UsageError(f"There is no memory '{settings['memory']}'; choose one of {', '.join(MEMORY)}.")
+    for name in ("concepts", "concept_tokens", "more_tools"):
+        limit = settings.get(name, 0)
+        if not isinstance(limit, int) or limit < 0:
+            raise UsageError(f"{name} must be 0 or more; it is {limit}.")
     temperature, seed = settings["temperature"], settings.get("seed", 0)
     if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
         raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")
