@@ -56,6 +56,8 @@ class LaneView {
   private readonly settings: HTMLDetailsElement | null;
   private readonly empty: HTMLElement;
   private spans: SpanView[] = [];
+  private follows = true;
+  private lastTop = 0;
 
   constructor(
     private readonly context: Context,
@@ -68,6 +70,7 @@ class LaneView {
     });
     this.empty = make("p", { class: "wb-quiet wb-empty" }, [tr("Nothing written yet.")]);
     this.words.append(this.empty);
+    this.words.addEventListener("scroll", () => this.scrolled(), { passive: true });
     const head = make("header", { class: "wb-lane-head" }, [
       make("span", { class: "wb-name", title: visible(worker) }, [worker]), this.state, this.figures,
     ]);
@@ -83,6 +86,7 @@ class LaneView {
   forget(): void {
     for (const span of this.spans) span.node.remove();
     this.spans = [];
+    this.lastTop = 0;
   }
 
   update(lane: Lane, calls: Map<string, Call>, canSteer: boolean): void {
@@ -103,7 +107,6 @@ class LaneView {
 
   private updateWords(lane: Lane, calls: Map<string, Call>): void {
     const words = this.words;
-    const wasAtEnd = words.scrollHeight - words.scrollTop - words.clientHeight < AT_END_PX;
     if (this.spans.length > lane.spans.length) this.forget();
     let changed = false;
     lane.spans.forEach((span, at) => {
@@ -116,7 +119,24 @@ class LaneView {
       changed = view.update(span, calls) || changed;
     });
     show(this.empty, !lane.spans.some(isShown));
-    if (changed && wasAtEnd) words.scrollTop = words.scrollHeight;
+    if (changed && this.follows) this.toEnd();
+  }
+
+  /** The end moves as soon as the pieces that come into sight are laid out, so it is looked for twice. */
+  private toEnd(): void {
+    const go = (): void => {
+      if (this.follows) this.words.scrollTop = this.words.scrollHeight;
+    };
+    go();
+    requestAnimationFrame(go);
+  }
+
+  /** A person who scrolls up reads; one who scrolls to the end follows again. */
+  private scrolled(): void {
+    const { scrollTop, scrollHeight, clientHeight } = this.words;
+    if (scrollHeight - scrollTop - clientHeight < AT_END_PX) this.follows = true;
+    else if (scrollTop < this.lastTop - 1) this.follows = false;
+    this.lastTop = scrollTop;
   }
 }
 

@@ -78,14 +78,14 @@ export class SocketTransport implements Transport {
   private take(frame: any): boolean {
     if (frame.frame === "hello") {
       if (frame.snapshot?.state) this.receiver.snapshot(frame.snapshot.state);
-      this.receiver.connection({ kind: frame.live === false && frame.last_seq <= this.receiver.seq() ? "ended" : "live" });
+      this.receiver.connection({ kind: "live" });
     } else if (frame.frame === "events") {
       if (!this.receiver.events(frame.events as RunEvent[])) this.socket?.close();
     } else if (frame.frame === "engine" && frame.state === "dead") {
       this.receiver.connection({ kind: "dead" });
     } else if (frame.frame === "end") {
       if (frame.last_seq > this.receiver.seq()) return false;
-      this.receiver.connection({ kind: "ended", finished: frame.finished !== false && frame.interrupted !== true });
+      this.receiver.connection({ kind: "ended", finished: frame.status !== "interrupted" });
       return true;
     }
     return false;
@@ -109,7 +109,7 @@ export class SocketTransport implements Transport {
       this.receiver.events(answer.events as RunEvent[]);
       const all = this.receiver.seq() >= answer.last_seq;
       if (all && !answer.live) {
-        this.receiver.connection({ kind: "ended", finished: true });
+        this.receiver.connection({ kind: "ended", finished: answer.status !== "interrupted" });
         return;
       }
       if (!all) wait = 0;

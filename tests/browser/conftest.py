@@ -1,0 +1,143 @@
+"""A real JupyterLab with the extension, and a real browser that looks at it.
+
+The server stands on 127.0.0.1 with a token, in a folder of its own, with its own settings and its own run log. One
+server and one browser serve all tests of this folder; each test has a browser context of its own.
+"""
+
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path += [str(HERE), str(HERE.parent / "workbench")]  # tests/ is no package: helpers are found by path
+
+from lab_server import BOUND_S, Lab, answers, free_port, open_lab  # noqa: E402
+
+from workbench import front_end  # noqa: E402
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
+]  # fmt: skip
+SETTINGS = {
+    # No question and no hint may stand before what a test looks for.
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+def missing() -> str:
+    if CHROMIUM is None:
+        return "needs chromium (Debian: apt-get install chromium)"
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        return "needs playwright (pip install playwright)"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = missing()
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        needs_server = {"lab", "lab_page", "at_lab"} & set(getattr(item, "fixturenames", ()))
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+        elif needs_server and importlib.util.find_spec("workbench.server") is None:
+            item.add_marker(pytest.mark.skip(reason="needs the server extension"))
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if not front_end.is_current():
+        front_end.build()
+    front_end.install()
+    home = tmp_path_factory.mktemp("home")
+    root, data, log = home / "root", home / "data", home / "lab.log"
+    root.mkdir()
+    settings = home / "settings"
+    for name, values in SETTINGS.items():
+        file = settings / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    port, token = free_port(), secrets.token_hex(16)
+    environment = {
+        **os.environ,
+        "WORKBENCH_DATA_DIR": str(data),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    command = [
+        sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True",
+        "--ServerApp.jpserver_extensions=workbench.server=True",
+    ]  # fmt: skip
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT, cwd=root)
+    made = Lab(f"http://127.0.0.1:{port}/", token, root, data, log, process, home)
+    try:
+        made.wait_for("the start of JupyterLab", lambda: answers(made))
+        yield made
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(BOUND_S * 1000)
+    made = context.new_page()
+    yield made
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def lab_page(lab: Lab, browser: Any) -> Iterator[Any]:
+    """JupyterLab takes seconds to load, so most tests share one page of it."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(BOUND_S * 1000)
+    made = context.new_page()
+    open_lab(lab, made, secrets.token_hex(4))
+    yield made
+    context.close()
+
+
+@pytest.fixture
+def at_lab(lab_page: Any) -> Any:
+    """The page at JupyterLab's launcher, with nothing else open."""
+    lab_page.evaluate("() => window.jupyterapp.commands.execute('application:close-all')")
+    lab_page.locator(".wb-main").first.wait_for(state="detached")
+    lab_page.locator(".jp-Launcher").first.wait_for()
+    return lab_page

@@ -1,0 +1,216 @@
+"""Runs that stand in the log already, looked at in JupyterLab: complete, harmless, accessible, in every theme."""
+
+import json
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab_server import Lab, open_lab
+from staged_runs import HOSTILE, NAMES, QUESTIONS, Story, worksheet
+
+from workbench import events as ev
+from workbench import front_end
+
+AXE = front_end.SOURCES / "node_modules" / "axe-core" / "axe.min.js"
+# JupyterLab's own frame is JupyterLab's business; ours is what is looked at.
+OURS = [".wb-main", ".wb-side"]
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+
+
+def open_run(page: Any, run_id: str) -> Any:
+    """Open a run by its command, as the palette does; returns the panel."""
+    page.evaluate("(runId) => window.jupyterapp.commands.execute('agent-workbench:open-run', {runId})", run_id)
+    panel = page.locator(f"[id='agent-workbench-run-{run_id}']")
+    panel.locator(".wb-lane").first.wait_for()
+    return panel
+
+
+def show_side_bar(page: Any) -> Any:
+    page.evaluate("() => window.jupyterapp.commands.execute('agent-workbench:show-sidebar')")
+    side = page.locator(".wb-side")
+    side.locator(".wb-pane").first.wait_for()
+    return side
+
+
+def serious(page: Any) -> list[str]:
+    """What axe finds wrong in our parts of the page, of those things that shut people out."""
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate(
+        """async (ours) => {
+            const there = ours.filter((one) => document.querySelector(one)).map((one) => [one]);
+            const { violations } = await axe.run({ include: there }, { resultTypes: ['violations'] });
+            return violations.filter((one) => ['serious', 'critical'].includes(one.impact))
+                .map((one) => [one.id, one.help, ...one.nodes.slice(0, 4).map((node) =>
+                    node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? ''))].join('\\n'));
+        }""",
+        OURS,
+    )
+    return list(found)
+
+
+def test_a_run_of_another_process_is_in_the_side_bar_and_opens_complete(lab: Lab, at_lab: Any) -> None:
+    run_id = lab.record(worksheet(3))
+    side = show_side_bar(at_lab)
+    side.locator(f"[data-run='{run_id}'] .wb-item-main").click()
+    panel = at_lab.locator(f"[id='agent-workbench-run-{run_id}']")
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    assert panel.locator(".wb-lane").count() == 3
+    text = panel.inner_text()
+    assert text.count("I take 1: Greatest common divisor.") == 1
+    assert "tool_call" not in text
+    cards = panel.locator(".wb-card[data-state='succeeded']")
+    assert cards.count() == 4
+    assert "a = 48" in cards.first.inner_text()
+    assert "12" in panel.locator(".wb-table").last.inner_text()
+
+
+def test_the_scrubber_shows_an_earlier_step_in_every_part_of_the_panel(lab: Lab, at_lab: Any) -> None:
+    panel = open_run(at_lab, lab.record(worksheet(2)))
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    scrubber = panel.locator(".wb-scrubber input")
+    scrubber.fill("3")
+    panel.locator(".wb-status[data-status='past']").wait_for()
+    assert panel.locator(".wb-status").inner_text() == "step 3"
+    assert panel.locator(".wb-card").count() == 0
+    assert panel.locator(".wb-dag-call").count() == 0
+    assert panel.locator(".wb-text").first.inner_text() == "I take 1: Gr"
+    panel.get_by_role("button", name="Now").click()
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    assert panel.locator(".wb-card").count() == 4
+
+
+def test_hostile_text_is_shown_as_text_in_every_view_and_runs_nothing(lab: Lab, at_lab: Any) -> None:
+    nasty = (
+        "<img src=x onerror=\"window.hacked=1\"><svg onload='window.hacked=1'><script>window.hacked=1</script>"
+        + HOSTILE
+    )
+    question = (nasty, nasty, "gcd", {nasty: nasty}, nasty)
+    story = Story()
+    story.begin([nasty, "Bob"], [question] * 2)
+    story.tokens(Bob=nasty)
+    story.call("Bob", "c1", nasty, {nasty: nasty}, nasty)
+    story.add(ev.TextInjected("Bob", story.blocks()["Bob"], nasty, [1], "person"))
+    story.add(ev.SayQueued("l1", nasty, nasty, "queued"))
+    story.finish("failed", nasty, nasty)
+    at_lab.evaluate("window.hacked = 0")
+    dialogs: list[str] = []
+    at_lab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    run_id = lab.record(story.events)
+    side = show_side_bar(at_lab)
+    side.locator(f"[data-run='{run_id}']").wait_for()
+    panel = open_run(at_lab, run_id)
+    panel.locator(".wb-status[data-status='failed']").wait_for()
+    for closed in panel.locator("details:not([open]) > summary").all():
+        closed.click()
+    assert panel.inner_text().count("<script>window.hacked=1</script>") >= 6
+    assert at_lab.evaluate("window.hacked") == 0
+    assert not dialogs
+    assert at_lab.locator(".wb-main img, .wb-main script, .wb-side img, .wb-side script").count() == 0
+
+
+def test_long_names_and_many_workers_stay_inside_the_panel(lab: Lab, at_lab: Any) -> None:
+    long = [f"{name}{'abcdefghij' * 12}" for name in NAMES]
+    story = Story()
+    story.begin(long)
+    story.tokens(**dict.fromkeys(long, "word " * 40 + "x" * 300))
+    panel = open_run(at_lab, lab.record(story.events))
+    panel.locator(".wb-lane").nth(7).wait_for()
+    assert panel.evaluate("(node) => node.scrollWidth - node.clientWidth") == 0
+    wide = panel.evaluate(
+        "(node) => [...node.querySelectorAll('.wb-lane')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    )
+    assert wide == 0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_serious(lab: Lab, at_lab: Any, theme: str) -> None:
+    run_id = lab.record(worksheet(3))
+    at_lab.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    at_lab.wait_for_function("(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
+    show_side_bar(at_lab).locator(f"[data-run='{run_id}']").wait_for()
+    panel = open_run(at_lab, run_id)
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    for closed in panel.locator("details:not([open]) > summary").all():
+        closed.click()
+    assert serious(at_lab) == []
+    at_lab.evaluate("() => window.jupyterapp.commands.execute('agent-workbench:new-run')")
+    at_lab.locator(".wb-new").wait_for()
+    assert serious(at_lab) == []
+
+
+def test_everything_can_be_reached_and_used_with_the_keyboard(lab: Lab, at_lab: Any) -> None:
+    run_id = lab.record(worksheet(2))
+    at_lab.keyboard.press("Alt+Shift+W")
+    side = at_lab.locator(".wb-side")
+    item = side.locator(f"[data-run='{run_id}'] .wb-item-main")
+    item.wait_for()
+    focused = "() => document.activeElement.closest('[data-run]')?.dataset.run ?? document.activeElement.textContent"
+    assert at_lab.evaluate(focused) == "Runs"
+    at_lab.keyboard.press("ArrowRight")
+    assert at_lab.evaluate(focused) == "Tools"
+    at_lab.keyboard.press("ArrowLeft")
+    for _ in range(12):
+        at_lab.keyboard.press("Tab")
+        if at_lab.evaluate(focused) == run_id:
+            break
+    at_lab.keyboard.press("Enter")
+    panel = at_lab.locator(f"[id='agent-workbench-run-{run_id}']")
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    panel.locator(".wb-scrubber input").focus()
+    at_lab.keyboard.press("ArrowLeft")
+    panel.locator(".wb-status[data-status='past']").wait_for()
+    at_lab.keyboard.press("End")
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+
+
+def test_after_a_reload_the_panel_and_the_side_bar_are_there_again_and_complete(lab: Lab, page: Any) -> None:
+    run_id = lab.record(worksheet(2))
+    workspace = secrets.token_hex(4)
+    open_lab(lab, page, workspace)
+    show_side_bar(page)
+    panel = open_run(page, run_id)
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    before = panel.locator(".wb-lanes").inner_text()
+    page.wait_for_timeout(1500)  # JupyterLab saves its layout a second after the last change
+    open_lab(lab, page, workspace)
+    panel = page.locator(f"[id='agent-workbench-run-{run_id}']")
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    assert panel.locator(".wb-lanes").inner_text() == before
+    assert page.locator(".wb-side").is_visible()
+
+
+def test_two_runs_stand_side_by_side_and_move_together(lab: Lab, at_lab: Any) -> None:
+    left, right = lab.record(worksheet(2)), lab.record(worksheet(2, QUESTIONS[::-1]))
+    at_lab.evaluate(
+        "([left, right]) => window.jupyterapp.commands.execute('agent-workbench:compare-runs', {left, right})",
+        [left, right],
+    )
+    both = at_lab.locator(".wb-both")
+    both.locator(".wb-compared").nth(1).locator(".wb-status[data-status='solved']").wait_for()
+    both.locator(".wb-shared input").fill("2")
+    for side in (0, 1):
+        both.locator(".wb-compared").nth(side).locator(".wb-status[data-status='past']").wait_for()
+        assert both.locator(".wb-compared").nth(side).locator(".wb-status").inner_text() == "step 2"
+
+
+def test_an_exported_page_shows_the_run_without_a_server_and_without_anything_from_outside(
+    page: Any, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    data = json.dumps([ev.to_json(event) for event in worksheet(2)]).replace("<", "\\u003c")
+    file = tmp_path / "run.html"
+    file.write_text(
+        f"<!doctype html><html lang='en'><title>run</title><style>{front_end.STYLE.read_text()}</style>"
+        "<div data-workbench-run='run'>the static picture</div>"
+        f"<script type='application/json' id='run'>{data}</script>"
+        f"<script>{front_end.VIEW.read_text()}</script><script>AgentWorkbench.showAll(document)</script>"
+    )
+    page.goto(file.as_uri())
+    page.locator(".wb-status[data-status='solved']").wait_for()
+    assert page.locator(".wb-card[data-state='succeeded']").count() == 4
+    assert "the static picture" not in page.locator("body").inner_text()
+    assert asked == [file.as_uri()]
+    assert not re.search(r"https?://(?!www\.w3\.org)", front_end.VIEW.read_text())
