@@ -1,4 +1,4 @@
-"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `models`, `eval`, `doctor`.
+"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `mcp`, `models`, `eval`, `doctor`.
 
 In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
 an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` shows the traceback. Neighbours: `session`,
@@ -27,6 +27,7 @@ from workbench.library_commands import commands
 from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.making_commands import add_making
+from workbench.mcp_command import mcp
 from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
@@ -47,6 +48,16 @@ add_making(tools)
 app.add_typer(tools, name="tools")
 app.add_typer(commands("concept"), name="concepts")
 app.command()(plan)
+app.command()(mcp)
+
+_PACKAGES = ("agent-workbench", "torch", "transformers", "anywidget", "jupyterlab")
+_OPTIONAL = {
+    "mcp": "for tools of MCP servers, pip install agent-workbench[mcp]",
+    "faiss-cpu": "for fast search in a large library, pip install agent-workbench[library]",
+    "sentence-transformers": "for search by meaning, pip install agent-workbench[library]",
+    "pandas": "for the tools of tables, pip install agent-workbench[tools]",
+    "pint": "for the tools of units, pip install agent-workbench[tools]",
+}
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
@@ -89,7 +100,7 @@ def run(
     unsafe_tool: Annotated[
         list[str] | None, typer.Option(help="A tool whose code may run where nothing isolates it.")
     ] = None,
-    mcp: Mcp = None,
+    mcp_file: Mcp = None,
 ) -> None:
     """Let several workers solve a task together."""
     from toolsets.policy import CallPolicy
@@ -101,7 +112,7 @@ def run(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         policy=None if call_timeout is None else CallPolicy(timeout_s=call_timeout), unsafe_tools=unsafe_tool or (),
-        mcp=mcp, memory=memory, concepts=concepts,
+        mcp=mcp_file, memory=memory, concepts=concepts,
     )  # fmt: skip
     started = bench.run(text)
     interrupted = False
@@ -246,7 +257,7 @@ def doctor(as_json: AsJson = False) -> None:
     import torch
 
     found: dict[str, Any] = {"python": sys.version.split()[0]}
-    for name in ("agent-workbench", "torch", "transformers", "anywidget", "jupyterlab"):
+    for name in (*_PACKAGES, *_OPTIONAL):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -257,11 +268,22 @@ def doctor(as_json: AsJson = False) -> None:
     found["embedded_model"] = (embedded_directory() / "model.safetensors").is_file()
     found["data_dir"] = str(data_dir())
     found["runs"] = len(RunLog().runs()) if log_path().exists() else 0
+    found |= _isolation()
     if as_json:
         print(json.dumps(found))
         return
+    width = max(map(len, found))
     for name, value in found.items():
-        print(f"{name:>16}  {'missing' if value is None or value is False else value}")
+        missing = f"missing{f': {_OPTIONAL[name]}' if name in _OPTIONAL else ''}"
+        print(f"{name:>{width}}  {missing if value is None or value is False else value}")
+
+
+def _isolation() -> dict[str, str]:
+    """How tools whose code nobody vouches for are isolated here: not asked for, but tried."""
+    from toolsets.sandbox import probe
+
+    lines = (line.partition(": ") for line in probe().lines())
+    return {name if name == "sandbox" else f"sandbox, {name}": text for name, _, text in lines}
 
 
 def main() -> None:
