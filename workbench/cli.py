@@ -38,7 +38,7 @@ from workbench.visible import one_line
 if TYPE_CHECKING:
     from workbench.session import Run
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
 evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 app.add_typer(runs, name="runs")
@@ -69,7 +69,10 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it
 
 @app.callback()
 def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
-    """Several LLM workers on one shared KV cache."""
+    """Several LLM workers on one shared KV cache: start them, watch them, keep what they did and learnt.
+
+    Exit codes: 0 solved, 1 ended without an answer, 2 wrong usage, 130 interrupted (the log is complete in every case).
+    """
     if debug:
         os.environ["WORKBENCH_DEBUG"] = "1"
 
