@@ -1,5 +1,6 @@
 """What `pip install` brings: a wheel is built from the tree, unpacked, and used from there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -120,3 +121,10 @@ def test_what_is_constrained_is_what_is_asked_for() -> None:
     pinned = dict(line.split("==") for line in lines)
     assert set(pinned) <= asked
     assert pinned["torch"] == "2.13.0"
+
+
+def test_the_wheel_switches_the_server_extension_on(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (place,) = [name for name in archive.namelist() if "/etc/jupyter/jupyter_server_config.d/" in name]
+        config = json.loads(archive.read(place))
+    assert config["ServerApp"]["jpserver_extensions"] == {"workbench.server": True}

@@ -60,7 +60,10 @@ def build() -> None:
 
 
 def install() -> None:
-    """Put the extension where this environment's JupyterLab looks for it."""
+    """Put the extension where this environment's JupyterLab looks for it, and switch its server's part on."""
+    switch = Path(sys.prefix) / "etc" / "jupyter" / "jupyter_server_config.d" / f"{NAME}.json"
+    switch.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(HERE / "server" / "jupyter_server_config.json", switch)
     place = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / NAME
     if place.is_symlink():
         place.unlink()

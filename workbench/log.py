@@ -23,9 +23,10 @@ from typing import Any, Literal
 
 from workbench.database import connect, damaged, prepare, transaction, translated
 from workbench.errors import LogTimeout, RunNotFound, UsageError
-from workbench.events import EndStatus, Event, decode_fields
+from workbench.events import EndStatus, Event, Origin, decode_fields
 from workbench.paths import log_path
 from workbench.runlock import RunLock, is_held
+from workbench.tail import Tail
 from workbench.writer import RunWriter, packed, unpacked
 
 RunStatus = EndStatus | Literal["running", "interrupted"]
@@ -34,12 +35,15 @@ POLL_S = 0.02
 PAGE_EVENTS = 500
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # 32 signs, none easily mistaken for another
 _ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # it is also a file name
-_SUMMARY_COLUMNS = "run_id, created, ended, task, model, status, answer, workers, steps, tokens, events"
+_SUMMARY_COLUMNS = (
+    "run_id, created, ended, task, model, status, answer, workers, steps, tokens, events, layout, parent, parent_seq"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run at a glance. Times are in seconds since 1970; `tokens` are those that workers sampled."""
+    """One run at a glance. Times are in seconds since 1970; `tokens` are those that workers sampled; `parent` is the
+    run that it was forked from."""
 
     run_id: str
     created: float
@@ -52,6 +56,8 @@ class RunSummary:
     steps: int
     tokens: int
     events: int
+    layout: str = ""
+    parent: Origin | None = None
 
 
 def new_run_id(time_s: float | None = None) -> str:
@@ -85,11 +91,18 @@ class RunLog:
             undo.pop_all()
             return writer
 
-    def runs(self) -> list[RunSummary]:
-        """All runs, the newest first."""
+    def runs(self, search: str = "", *, limit: int = -1, before: str | None = None) -> list[RunSummary]:
+        """Runs, the newest first: those that have `search` in their id, task, model, status or answer, at most `limit`
+        of them, only those older than the run `before`."""
+        columns = ("run_id", "task", "model", "status", "answer", "layout")
+        pattern = "%" + re.sub(r"([%_\\])", r"\\\1", search) + "%"
+        where = "(" + " OR ".join(f"{name} LIKE :pattern ESCAPE '\\'" for name in columns) + ")" if search else "1"
+        if before is not None:
+            where += " AND (created, run) < (SELECT created, run FROM runs WHERE run_id = :before)"
+        query = f"SELECT {_SUMMARY_COLUMNS} FROM runs WHERE {where} ORDER BY created DESC, run DESC LIMIT :limit"
+        given = {"pattern": packed(pattern), "before": before, "limit": limit}
         with self._reading() as connection:
-            rows = connection.execute(f"SELECT {_SUMMARY_COLUMNS} FROM runs ORDER BY created DESC, run DESC").fetchall()
-            return [self._summary_of(connection, row) for row in rows]
+            return [self._summary_of(connection, row) for row in connection.execute(query, given).fetchall()]
 
     def summary(self, run_id: str) -> RunSummary:
         """One run at a glance; raises RunNotFound."""
@@ -113,6 +126,12 @@ class RunLog:
         with self._reading() as connection:
             run = self._number_of(connection, run_id)
         return self._follow(run, run_id, since, timeout_s)
+
+    def tail(self, run_id: str, since: int = 0) -> Tail:
+        """The run's events above `since` as JSON text, page by page, for those who pass them on; raises RunNotFound."""
+        with self._reading() as connection:
+            run = self._number_of(connection, run_id)
+        return Tail(self.path, run, run_id, since, self._lock_path(run_id), self._busy_timeout_s)
 
     def delete(self, run_id: str) -> None:
         """Remove a run and give its space back; raises UsageError while it is running."""
@@ -179,8 +198,11 @@ class RunLog:
             row = connection.execute(again, (run_id,)).fetchone() or row
             if row[5] == "running":
                 row = (*row[:5], "interrupted", *row[6:])
-        _, created, ended, task, model, status, answer, *counts = row
-        return RunSummary(run_id, created, ended, unpacked(task), unpacked(model), status, unpacked(answer), *counts)
+        _, created, ended, task, model, status, answer, workers, steps, tokens, events, layout, parent, seq = row
+        return RunSummary(
+            run_id, created, ended, unpacked(task), unpacked(model), status, unpacked(answer), workers, steps, tokens,
+            events, layout, Origin(run_id=parent, seq=seq) if parent else None,
+        )  # fmt: skip
 
     def _events_after(
         self, connection: sqlite3.Connection, run: int, run_id: str, since: int, limit: int

@@ -36,4 +36,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN layout TEXT NOT NULL DEFAULT ''",
+        # Where a fork left its parent: the parent's id and the number of the last event that both have.
+        "ALTER TABLE runs ADD COLUMN parent TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN parent_seq INTEGER NOT NULL DEFAULT 0",
+    ),
 )

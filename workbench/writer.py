@@ -233,6 +233,12 @@ class RunWriter:
             "UPDATE runs SET workers = ?, steps = steps + ?, tokens = tokens + ?, events = events + ? WHERE run = ?",
             (len(self._worker_names), steps, tokens, len(rows), self._run),
         )
+        for started in (row.event.payload for row in rows if isinstance(row.event.payload, RunStarted)):
+            parent, seq = (started.parent["run_id"], started.parent["seq"]) if started.parent else ("", 0)
+            self._connection.execute(
+                "UPDATE runs SET layout = ?, parent = ?, parent_seq = ? WHERE run = ?",
+                (packed(started.layout), packed(parent), seq, self._run),
+            )
         last = rows[-1].event if rows else None  # nothing is taken after a run has finished
         if last is not None and isinstance(last.payload, RunFinished):
             self._connection.execute(

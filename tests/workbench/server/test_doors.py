@@ -1,0 +1,76 @@
+"""Who is let in: no token, no access; no XSRF token, no change; no foreign page, no socket."""
+
+import json
+from typing import Any
+
+import pytest
+from jupyter_server.auth.authorizer import Authorizer
+from recorded import record
+from staged_runs import worksheet
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from workbench.log import RunLog
+
+READS = [("runs",), ("runs", "some-run"), ("runs", "some-run", "log"), ("runs", "some-run", "events")]
+
+
+@pytest.mark.parametrize("path", READS, ids="/".join)
+async def test_without_a_token_nothing_is_read(jp_fetch: Any, path: tuple[str, ...]) -> None:
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch("workbench", "api", *path, headers={"Authorization": ""})
+    assert refused.value.code == 403
+
+
+async def test_a_socket_without_a_token_is_refused(jp_fetch: Any, jp_http_port: int, jp_base_url: str) -> None:
+    url = f"ws://127.0.0.1:{jp_http_port}{jp_base_url}workbench/api/runs/some-run/events"
+    with pytest.raises(HTTPClientError) as refused:
+        await websocket_connect(url)
+    assert refused.value.code == 403
+
+
+async def test_a_socket_from_another_page_is_refused(
+    jp_fetch: Any, jp_http_port: int, jp_base_url: str, jp_auth_header: dict[str, str], log: RunLog
+) -> None:
+    run_id = record(log, worksheet())
+    url = f"ws://127.0.0.1:{jp_http_port}{jp_base_url}workbench/api/runs/{run_id}/events"
+    with pytest.raises(HTTPClientError) as refused:
+        await websocket_connect(HTTPRequest(url, headers=jp_auth_header | {"Origin": "https://elsewhere.example"}))
+    assert refused.value.code == 403
+
+
+class Nobody(Authorizer):
+    """Lets nobody do anything with the workbench."""
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        return resource != "workbench"
+
+
+@pytest.fixture
+def strict(jp_serverapp: Any) -> Any:
+    jp_serverapp.web_app.settings["authorizer"] = Nobody(parent=jp_serverapp)
+    return jp_serverapp
+
+
+@pytest.mark.parametrize("path", READS[:3], ids="/".join)
+async def test_a_user_who_may_not_is_refused(strict: Any, jp_fetch: Any, path: tuple[str, ...]) -> None:
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch("workbench", "api", *path)
+    assert refused.value.code == 403
+
+
+async def test_a_user_who_may_not_gets_no_socket(strict: Any, jp_ws_fetch: Any, log: RunLog) -> None:
+    run_id = record(log, worksheet())
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_ws_fetch("workbench", "api", "runs", run_id, "events")
+    assert refused.value.code == 403
+
+
+async def test_an_unknown_run_is_a_sentence(jp_fetch: Any, jp_ws_fetch: Any) -> None:
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch("workbench", "api", "runs", "some-run", "log")
+    assert refused.value.code == 404
+    assert json.loads(refused.value.response.body)["code"] == "run_not_found"
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_ws_fetch("workbench", "api", "runs", "some-run", "events")
+    assert refused.value.code == 404

@@ -1,0 +1,131 @@
+"""REST handlers: each reads its request, asks the desk, and answers with JSON.
+
+Every one of them is authenticated, authorised for the resource `workbench`, and checked for XSRF where it changes
+anything. An error is an HTTP status and {message: one sentence, code}. Neighbours: `routes` mounts them, `desk` works.
+"""
+
+# mypy: disable-error-code="untyped-decorator"
+# (jupyter_server's and tornado's decorators are not typed)
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado.web import HTTPError, authenticated
+
+from workbench.errors import UsageError, WorkbenchError
+from workbench.server.desk import Desk, explained, row
+
+MOST_ROWS = 500
+MOST_EVENTS = 5000
+
+
+class WorkbenchHandler(APIHandler):
+    """What all handlers here have in common."""
+
+    auth_resource = "workbench"
+
+    @property
+    def desk(self) -> Desk:
+        desk: Desk = self.settings["workbench_desk"]
+        return desk
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, WorkbenchError):
+            status, code = explained(error)
+            self.set_status(status)
+            message = str(error)
+        else:
+            code = "not_found" if status_code == 404 else "refused" if status_code < 500 else "failed"
+            message = (error.log_message if isinstance(error, HTTPError) else None) or self._reason
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"message": message, "code": code}))
+
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, WorkbenchError):  # a sentence for a person, not a bug
+            self.log.info("workbench: %s", error)
+        else:
+            super().log_exception(kind, error, trace)
+
+    def body(self) -> dict[str, Any]:
+        """The request's JSON object; raises UsageError."""
+        try:
+            given = json.loads(self.request.body or b"{}")
+        except ValueError as error:
+            raise UsageError("The request is not JSON: send one JSON object.") from error
+        if not isinstance(given, dict):
+            raise UsageError("The request must be one JSON object.")
+        return given
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A whole number from the query, between 0 and `most`; raises UsageError."""
+        text = self.get_query_argument(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise UsageError(f"{name} must be a whole number of at least 0; it is {text!r}.")
+        return min(int(text), most)
+
+    def answer(self, value: Any, status: int = 200) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(value if isinstance(value, str) else json.dumps(value))
+
+
+class RunsHandler(WorkbenchHandler):
+    """The list of runs."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        search, before = self.get_query_argument("search", ""), self.get_query_argument("before", None)
+        limit = max(1, self.number("limit", 50, MOST_ROWS))
+        self.answer(await self.desk.reading(self.desk.rows, search, limit, before))
+
+
+class RunHandler(WorkbenchHandler):
+    """One run."""
+
+    @authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        found = await self.desk.reading(lambda: self.desk.log.summary(run_id))
+        self.answer(
+            {
+                "frame": "hello",
+                "run_id": run_id,
+                "since": 0,
+                "last_seq": found.events,
+                "live": found.status == "running",
+                "run": row(found),
+                "snapshot": None,
+            }
+        )
+
+    @authenticated
+    @authorized
+    async def delete(self, run_id: str) -> None:
+        await self.desk.reading(lambda: self.desk.log.delete(run_id))
+        self.set_status(204)
+        self.finish()
+
+
+class LogHandler(WorkbenchHandler):
+    """A run's events by number, for those who cannot hold a WebSocket open."""
+
+    @authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        since, limit = self.number("since", 0, 1 << 53), max(1, self.number("limit", MOST_EVENTS, MOST_EVENTS))
+        self.answer(await self.desk.reading(self._page, run_id, since, limit))
+
+    def _page(self, run_id: str, since: int, limit: int) -> str:
+        tail = self.desk.log.tail(run_id, since)
+        try:
+            page = tail.read(limit)
+        finally:
+            tail.close()
+        head = {"last_seq": page.last_seq, "live": page.live, "status": page.status}
+        return f'{{"events":[{",".join(page.events)}],{json.dumps(head)[1:]}'
