@@ -114,7 +114,11 @@ async def stream(tail: Tail, send: Callable[[str], Awaitable[None]]) -> None:
         if page.events:
             await send(events_frame(page))
         elif not page.live:
-            await send(json.dumps({"frame": "end", "last_seq": page.last_seq, "status": page.status}))
+            broken = page.status == "interrupted"
+            if broken:
+                await send(json.dumps({"frame": "engine", "state": "dead"}))
+            end = {"frame": "end", "last_seq": page.last_seq, "status": page.status}
+            await send(json.dumps(end | {"finished": not broken, "interrupted": broken}))
             return
         if len(page.events) < FRAME_EVENTS:
             await asyncio.sleep(max(0.0, sent_at + FRAME_S - loop.time()))

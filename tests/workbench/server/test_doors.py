@@ -30,13 +30,19 @@ async def test_a_socket_without_a_token_is_refused(jp_fetch: Any, jp_http_port: 
 
 
 async def test_a_socket_from_another_page_is_refused(
-    jp_fetch: Any, jp_http_port: int, jp_base_url: str, jp_auth_header: dict[str, str], log: RunLog
+    jp_fetch: Any, jp_http_port: int, jp_base_url: str, log: RunLog
 ) -> None:
     run_id = record(log, worksheet())
+    reply = await jp_fetch("workbench", "api", "runs")  # a browser that is logged in: it sends its cookie on its own
+    cookie = "; ".join(one.split(";")[0] for one in reply.headers.get_list("Set-Cookie"))
     url = f"ws://127.0.0.1:{jp_http_port}{jp_base_url}workbench/api/runs/{run_id}/events"
     with pytest.raises(HTTPClientError) as refused:
-        await websocket_connect(HTTPRequest(url, headers=jp_auth_header | {"Origin": "https://elsewhere.example"}))
+        await websocket_connect(HTTPRequest(url, headers={"Cookie": cookie, "Origin": "https://elsewhere.example"}))
     assert refused.value.code == 403
+    own = await websocket_connect(
+        HTTPRequest(url, headers={"Cookie": cookie, "Origin": f"http://127.0.0.1:{jp_http_port}"})
+    )
+    own.close()
 
 
 class Nobody(Authorizer):

@@ -63,7 +63,8 @@ async def test_a_finished_run_comes_whole_over_the_socket(jp_ws_fetch: Any, log:
     assert found[0]["frame"] == "hello"
     assert not found[0]["live"]
     assert events_of(found) == [ev.to_json(event) for event in log.events(run_id)]
-    assert found[-1] == {"frame": "end", "last_seq": len(log.events(run_id)), "status": "solved"}
+    last = {"frame": "end", "last_seq": len(log.events(run_id)), "status": "solved"}
+    assert found[-1] == last | {"finished": True, "interrupted": False}
 
 
 async def test_a_client_that_comes_back_gets_what_it_has_not_seen(jp_ws_fetch: Any, log: RunLog) -> None:
@@ -106,7 +107,9 @@ async def test_a_run_whose_process_is_gone_is_told_as_interrupted(jp_ws_fetch: A
     socket = await jp_ws_fetch("workbench", "api", "runs", "lost", "events")
     watching = asyncio.ensure_future(frames(socket))
     await asyncio.to_thread(writer.close)  # without RunFinished: what a killed process leaves behind
-    assert (await asyncio.wait_for(watching, 2))[-1] == {"frame": "end", "last_seq": 1, "status": "interrupted"}
+    *_, dead, end = await asyncio.wait_for(watching, 2)
+    assert dead == {"frame": "engine", "state": "dead"}
+    assert (end["last_seq"], end["status"], end["interrupted"]) == (1, "interrupted", True)
 
 
 async def test_text_that_json_cannot_hold_arrives_all_the_same(jp_ws_fetch: Any, jp_fetch: Any, log: RunLog) -> None:
