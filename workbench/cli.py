@@ -32,6 +32,7 @@ from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
 from workbench.recall import CONCEPTS
+from workbench.retrieval_command import retrieval
 from workbench.texts import read_text
 from workbench.visible import one_line
 
@@ -58,6 +59,7 @@ _OPTIONAL = {
     "pandas": "for the tools of tables, pip install agent-workbench[tools]",
     "pint": "for the tools of units, pip install agent-workbench[tools]",
 }
+evaluation.command()(retrieval)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
