@@ -2,7 +2,7 @@
 
 In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
 an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` shows the traceback. Neighbours: `session`,
-`live`, `log`, `export`, `evaluate`, `plan_command`, `library_commands`.
+`live`, `log`, `export`, `evaluate_command`, `plan_command`, `library_commands`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from rich.table import Table
 from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
+from workbench.evaluate_command import evaluation
 from workbench.keys import is_interactive, keys
 from workbench.library_commands import commands
 from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.making_commands import add_making
 from workbench.mcp_command import mcp
-from workbench.models import EMBEDDED, embedded_directory, load_engine
+from workbench.models import EMBEDDED, embedded_directory
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
 from workbench.recall import CONCEPTS
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
-evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 app.add_typer(runs, name="runs")
 app.add_typer(evaluation, name="eval")
 tools = commands("tool")
@@ -222,38 +222,6 @@ def models(as_json: AsJson = False) -> None:
     print("Any other: the path of a model directory, or a hub id such as Qwen/Qwen3-4B, which is then downloaded.")
 
 
-@evaluation.command()
-def worksheets(
-    seeds: Annotated[str, typer.Option(help="Held-out generator seeds, from:to (to is not included).")] = "0:50",
-    workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
-    layout: Layout = "contiguous",
-    model: Model = EMBEDDED,
-    as_json: AsJson = False,
-) -> None:
-    """Held-out worksheets of 4 to 6 items: how many items come out right, in how many steps."""
-    from rich.progress import Progress
-
-    from workbench.evaluate import evaluate_worksheets
-    from workbench.session import _check
-
-    defaults: dict[str, Any] = {"max_tokens": None, "max_run_tokens": None, "temperature": 0.0}
-    _check({"workers": workers, "layout": layout, **defaults})
-    chosen = _seeds(seeds)
-    engine = load_engine(model)
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        bar = progress.add_task("worksheets", total=len(chosen))
-        report = evaluate_worksheets(
-            engine, chosen, workers=workers, layout=layout, progress=lambda done: progress.update(bar, completed=done)
-        )
-    if as_json:
-        print(json.dumps(report))
-        return
-    table = Table("figure", "value", title=f"{len(chosen)} held-out worksheets, {workers} workers, {layout}")
-    for name, value in report.items():
-        table.add_row(name, str(value))
-    Console().print(table)
-
-
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Versions, device, memory, and what is missing."""
@@ -326,13 +294,6 @@ def _task(task: str | None, file: Path | None) -> str:
         return task
     assert file is not None
     return read_text(file, "a task")
-
-
-def _seeds(text: str) -> range:
-    first, _, last = text.partition(":")
-    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise UsageError(f"--seeds takes from:to with from below to, such as 0:200; it is {text!r}.")
-    return range(int(first), int(last))
 
 
 def _summary(run: Any) -> dict[str, Any]:

@@ -63,10 +63,15 @@ def claims_in(text: str) -> list[int]:
     return [int(number) for number in _CLAIMED.findall(text)]
 
 
+def own_answers(text: str) -> dict[int, str]:
+    """The last answer that a worker itself gives to each item, in lines such as `Answer 3: 12`."""
+    return {int(number): answer for number, answer in _OWN.findall(text)}
+
+
 def answered(items: tuple[Item, ...], joint: str, lanes: dict[str, str]) -> list[AnsweredItem]:
     """Each item with its answer (the joint one, else the worker's own line) and the worker who answered it."""
     final = answers_in(joint)
-    own = {worker: {int(n): answer for n, answer in _OWN.findall(text)} for worker, text in lanes.items()}
+    own = {worker: own_answers(text) for worker, text in lanes.items()}
     result = []
     for item in items:
         number = item["item"]

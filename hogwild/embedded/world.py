@@ -36,7 +36,8 @@ class Scope:
     items: least and most. kinds: weights of call, plan, rounds, uses, concept, made, refusal. shapes: of plans.
     listed: weights of how tools are listed: `all` built-in ones in their order, `few`, or the needed among `eight`.
     given: the share of worksheets that show the concepts their questions need. misleading: least and most concepts
-    beside those. lines: the share of worksheets in which a person says something on the way.
+    beside those. lines: the share of worksheets in which a person says something on the way. shelf: the split whose
+    made tools occur, by default the worksheet's own; so held-out wordings can be asked of tools that training shows.
     """
 
     items: tuple[int, int] = (2, 7)
@@ -46,6 +47,7 @@ class Scope:
     given: float = 1.0
     misleading: tuple[int, int] = (0, 0)
     lines: float = 0.0
+    shelf: Split | None = None
 
 
 def make_sheet(seed: int, scope: Scope, split: Split = "train") -> Worksheet:
@@ -66,7 +68,7 @@ class _Sheet:
         self.seed, self.scope, self.split = seed, scope, split
         self.draw = Draw(random.Random(f"world:{split}:{seed}"), split)
         self.rng = self.draw.rng
-        self.shelf = shelf_of(seed, split)
+        self.shelf = shelf_of(seed, scope.shelf or split)
         self.tools: dict[str, Tool] = {}
         self.concepts: list[Concept] = []
         self.shows_concepts = self.rng.random() < scope.given

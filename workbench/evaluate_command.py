@@ -1,0 +1,139 @@
+"""`workbench eval`: a model measured on held-out worksheets, on each set of the embedded model's world, or on all.
+
+In: a model, seeds. Out: a table, or JSON; with `--report`, a page and a notebook. Below: `evaluate`, `evaluate_sets`,
+`evaluate_report`. Above: `cli`, which hangs the commands in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from workbench.errors import UsageError
+from workbench.models import EMBEDDED, load_engine
+
+if TYPE_CHECKING:
+    from workbench.evaluate_sets import SetReport
+
+evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
+Layout = Annotated[str, typer.Option(help="contiguous, interleaved, combined or independent.")]
+Seeds = Annotated[str, typer.Option(help="Held-out generator seeds, from:to (to is not included).")]
+
+ABOUT = {
+    "single": "Single calls, 4 to 6 items, 2 workers.",
+    "plans": "Plans of 2 to 4 dependent calls, and second rounds.",
+    "unseen": "Tools that training never showed, against tools that it did.",
+    "concepts": "Questions that need a concept, with the concepts in the prompt and without.",
+    "misled": "Irrelevant concepts beside the needed ones.",
+    "crowd": "12 items for 1, 2, 4 and 8 workers: speed-up, items claimed twice.",
+    "lines": "A person says in mid-run that an item is not needed, or adds one.",
+    "long": "30 items: a context of some 4,000 tokens.",
+    "outside": "Questions that no tool answers, and questions about other items' answers.",
+}
+"""The sets, as the help shows them; found without importing torch. A test holds them to `evaluate_sets.SETS`."""
+
+
+@evaluation.command()
+def worksheets(
+    seeds: Seeds = "0:50",
+    workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
+    layout: Layout = "contiguous",
+    model: Model = EMBEDDED,
+    as_json: AsJson = False,
+) -> None:
+    """Held-out worksheets of 4 to 6 items: how many items come out right, in how many steps."""
+    from workbench.evaluate import evaluate_worksheets
+    from workbench.session import _check
+
+    defaults: dict[str, Any] = {"max_tokens": None, "max_run_tokens": None, "temperature": 0.0}
+    _check({"workers": workers, "layout": layout, **defaults})
+    chosen = _seeds(seeds)
+    engine = load_engine(model)
+    with _Bar("worksheets", len(chosen), hidden=as_json) as bar:
+        report = evaluate_worksheets(engine, chosen, workers=workers, layout=layout, progress=bar)
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table("figure", "value", title=f"{len(chosen)} held-out worksheets, {workers} workers, {layout}")
+    for name, value in report.items():
+        table.add_row(name, str(value))
+    Console().print(table)
+
+
+@evaluation.command("all")
+def every_set(seeds: Seeds = "0:300", model: Model = EMBEDDED, as_json: AsJson = False) -> None:
+    """All sets, one after the other."""
+    _measure(list(ABOUT), seeds, model, as_json)
+
+
+def _command(name: str) -> Callable[..., None]:
+    def measure(seeds: Seeds = "0:300", model: Model = EMBEDDED, as_json: AsJson = False) -> None:
+        _measure([name], seeds, model, as_json)
+
+    return measure
+
+
+for _name, _about in ABOUT.items():
+    evaluation.command(_name, help=_about)(_command(_name))
+
+
+def _measure(names: list[str], seeds: str, model: str, as_json: bool) -> None:
+    from workbench.evaluate_sets import SETS, evaluate_set
+
+    chosen = _seeds(seeds)
+    engine = load_engine(model)
+    reports = []
+    for name in names:
+        with _Bar(name, len(chosen) * len(SETS[name].cases), hidden=as_json) as bar:
+            report = evaluate_set(engine, name, chosen, bar)
+        reports.append(report)
+        if not as_json:
+            Console().print(table_of(report))
+    if as_json:
+        found = [report.to_json() for report in reports]
+        print(json.dumps(found if len(names) > 1 else found[0]))
+
+
+def table_of(report: SetReport) -> Table:
+    """A set's figures for a terminal."""
+    title = f"{report.set}: {ABOUT[report.set]} {report.worksheets} worksheets"
+    table = Table("figure", "value", "95 % interval", "n", "bar", "", title=title, title_justify="left")
+    for one in report.figures:
+        verdict = "" if one.holds is None else "reached" if one.holds else "missed"
+        table.add_row(one.name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.num), one.bar, verdict)
+    return table
+
+
+class _Bar:
+    """A progress bar on the error stream; called with how many worksheets are done."""
+
+    def __init__(self, name: str, total: int, *, hidden: bool) -> None:
+        from rich.progress import Progress
+
+        self._progress = Progress(console=Console(stderr=True), transient=True, disable=hidden)
+        self._task = self._progress.add_task(name, total=total)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int) -> None:
+        self._progress.update(self._task, completed=done)
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UsageError(f"--seeds takes from:to with from below to, such as 0:200; it is {text!r}.")
+    return range(int(first), int(last))
