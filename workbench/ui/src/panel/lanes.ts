@@ -53,6 +53,7 @@ class LaneView {
   private readonly figures = make("span", { class: "wb-quiet wb-figures" });
   private readonly budget = make("div", { class: "wb-budget", "aria-hidden": "true" }, [make("div")]);
   private readonly words: HTMLElement;
+  private readonly inner = make("div");
   private readonly settings: HTMLDetailsElement | null;
   private readonly empty: HTMLElement;
   private spans: SpanView[] = [];
@@ -69,7 +70,10 @@ class LaneView {
       class: "wb-words", tabindex: 0, role: "group", "aria-label": tr("Text of %1", visible(worker)),
     });
     this.empty = make("p", { class: "wb-quiet wb-empty" }, [tr("Nothing written yet.")]);
-    this.words.append(this.empty);
+    this.inner.append(this.empty);
+    this.words.append(this.inner);
+    // Pieces that come into sight are laid out late, so the end moves on its own too.
+    new ResizeObserver(() => this.toEnd()).observe(this.inner);
     this.words.addEventListener("scroll", () => this.scrolled(), { passive: true });
     const head = make("header", { class: "wb-lane-head" }, [
       make("span", { class: "wb-name", title: visible(worker) }, [worker]), this.state, this.figures,
@@ -106,7 +110,6 @@ class LaneView {
   }
 
   private updateWords(lane: Lane, calls: Map<string, Call>): void {
-    const words = this.words;
     if (this.spans.length > lane.spans.length) this.forget();
     let changed = false;
     lane.spans.forEach((span, at) => {
@@ -114,21 +117,16 @@ class LaneView {
       if (!view) {
         view = span.kind === "call" ? new CallSpan(this.context) : new TextSpan(this.context, span);
         this.spans.push(view);
-        words.append(view.node);
+        this.inner.append(view.node);
       }
       changed = view.update(span, calls) || changed;
     });
     show(this.empty, !lane.spans.some(isShown));
-    if (changed && this.follows) this.toEnd();
+    if (changed) this.toEnd();
   }
 
-  /** The end moves as soon as the pieces that come into sight are laid out, so it is looked for twice. */
   private toEnd(): void {
-    const go = (): void => {
-      if (this.follows) this.words.scrollTop = this.words.scrollHeight;
-    };
-    go();
-    requestAnimationFrame(go);
+    if (this.follows) this.words.scrollTop = this.words.scrollHeight;
   }
 
   /** A person who scrolls up reads; one who scrolls to the end follows again. */

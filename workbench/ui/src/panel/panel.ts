@@ -146,7 +146,7 @@ export class RunPanel {
       this.figures,
       [
         live.model, workers, live.layout, plural(tr, state.steps, "%1 step", "%1 steps"), plural(tr, state.tokens, "%1 token", "%1 tokens"),
-        tr("%1 tokens/s", tokensPerSecond(state).toFixed(0)), tr("cache %1", state.cached.toLocaleString("en-US")),
+        tr("%1 tokens/s", tokensPerSecond(state).toFixed(0)), tr("%1 tokens in the cache", state.cached.toLocaleString("en-US")),
         active ? tr("%1, %2 running", calls, active) : calls, `${wallSeconds(state).toFixed(1)} s`, live.run_id,
       ].filter(Boolean).join(" · "),
     );

@@ -137,25 +137,33 @@ export class Timeline {
     x: (at: number) => number,
     colour: (name: string) => string,
   ): void {
-    const { steps: at, shares } = lane.attention;
-    if (at.length === 0) return;
-    const stride = Math.max(1, Math.floor(at.length / 800));
-    const columns: number[] = [];
-    for (let index = 0; index < at.length; index += stride) columns.push(index);
+    for (const columns of columnsOf(lane.attention.steps)) this.drawStretch(pen, lane, columns, owners, workers, x, colour);
+  }
+
+  private drawStretch(
+    pen: CanvasRenderingContext2D,
+    lane: Lane,
+    columns: Column[],
+    owners: string[],
+    workers: string[],
+    x: (at: number) => number,
+    colour: (name: string) => string,
+  ): void {
     const base = new Float64Array(columns.length);
+    const y = (share: number): number => BAR + GAP + RIBBON * (1 - share);
     for (const owner of owners) {
-      const column = shares[owner];
-      if (!column) continue;
+      const shares = lane.attention.shares[owner];
+      if (!shares) continue;
       pen.fillStyle = colour(colourOf(owner, workers));
       pen.beginPath();
-      const top = columns.map((index, place) => base[place] + mean(column, index, stride));
-      columns.forEach((index, place) => {
-        pen.lineTo(x(at[index] - 1), BAR + GAP + RIBBON * (1 - base[place]));
-        if (place === columns.length - 1) pen.lineTo(x(at[at.length - 1]), BAR + GAP + RIBBON * (1 - base[place]));
+      const top = columns.map(({ first, count }, place) => base[place] + mean(shares, first, count));
+      columns.forEach(({ from, to }, place) => {
+        pen.lineTo(x(from), y(base[place]));
+        pen.lineTo(x(to), y(base[place]));
       });
       for (let place = columns.length - 1; place >= 0; place--) {
-        if (place === columns.length - 1) pen.lineTo(x(at[at.length - 1]), BAR + GAP + RIBBON * (1 - top[place]));
-        pen.lineTo(x(at[columns[place]] - 1), BAR + GAP + RIBBON * (1 - top[place]));
+        pen.lineTo(x(columns[place].to), y(top[place]));
+        pen.lineTo(x(columns[place].from), y(top[place]));
       }
       pen.fill();
       base.set(top);
@@ -216,6 +224,31 @@ export class Timeline {
     const lines = [tr("step %1", step), ...(at >= 0 ? shares : []), ...told.map((mark) => `${mark.kind}: ${oneLine(mark.text, 60)}`)];
     setAttribute(canvas, "title", lines.join("\n"));
   }
+}
+
+interface Column {
+  /** Which of the logged steps it stands for, and where it stands on the axis. */
+  first: number;
+  count: number;
+  from: number;
+  to: number;
+}
+
+/** Columns of a ribbon, in stretches: where a worker did not decode there is nothing to draw. */
+function columnsOf(steps: number[]): Column[][] {
+  const stride = Math.max(1, Math.floor(steps.length / 800));
+  const stretches: Column[][] = [];
+  let at = 0;
+  while (at < steps.length) {
+    let count = 1;
+    while (count < stride && steps[at + count] === steps[at] + count) count += 1;
+    const column = { first: at, count, from: steps[at] - 1, to: steps[at] - 1 + count };
+    const before = stretches.at(-1)?.at(-1);
+    if (before?.to === column.from) stretches.at(-1)!.push(column);
+    else stretches.push([column]);
+    at += count;
+  }
+  return stretches;
 }
 
 /** The owners that anybody attended to: workers in their order, then history, then the prompt. */
