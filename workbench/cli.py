@@ -192,13 +192,14 @@ def follow(run_id: RunId) -> None:
 
 
 @runs.command()
-def export(run_id: RunId, out: Annotated[Path, typer.Argument(help="The notebook to write.")]) -> None:
-    """Write a run as a notebook."""
+def export(run_id: RunId, out: Annotated[Path, typer.Argument(help="What to write: .ipynb or .html.")]) -> None:
+    """Write a run as a notebook, or as a page that any browser shows."""
     from workbench.export import export_run
 
     log = RunLog()
     written = export_run(log.events(log.find(run_id)), out)
-    print(f"The run is in {written}. Open it with: {_lab()} {written}")
+    how = "Open it in a browser." if written.suffix == ".html" else f"Open it with: {_lab()} {written}"
+    print(f"The run is in {written}. {how}")
 
 
 @runs.command()

@@ -1,9 +1,10 @@
 """A run as a notebook that anybody can open, and that does the run again when it is executed.
 
-In: the events of a finished or interrupted run, and a path. Out: an .ipynb file, written whole or not at all. The same
-events give the same bytes. Everything is shown without executing anything; executed, the notebook draws itself from the
-record that it carries, looks for the run in the log, and runs the task again. Neighbours: the log above, `record` for
-what is carried and drawn, the command line and `Run.export` beside.
+In: the events of a finished or interrupted run, and a path. Out: an .ipynb file, or a page where the path ends in
+.html, written whole or not at all. The same events give the same bytes. Everything is shown without executing anything;
+executed, the notebook draws itself from the record that it carries, looks for the run in the log, and runs the task
+again. Neighbours: the log above, `record` and `stored` for what is carried and drawn, the command line and `Run.export`
+beside.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -23,9 +24,16 @@ from workbench.errors import UsageError, WorkbenchError
 from workbench.events import Event
 from workbench.record import Picture, Record
 from workbench.static_view import escaped, preformatted, table_html
+from workbench.stored import StoredRun, page
 
 REPEATED_SETTINGS = ("max_tokens", "max_run_tokens", "temperature", "attention", "device", "dtype")
 """The settings that `Workbench(...)` takes beside model, workers, layout and seed."""
+
+_PANEL_TITLE = """\
+## The run, step by step
+
+JupyterLab with the agent workbench shows the panel with its scrubber here, without a kernel; elsewhere stand the cache
+and the attention as tables."""
 
 _FROM_LOG = """\
 # The run as the log of this machine holds it, or, where it does not, as it is stored above.
@@ -48,24 +56,31 @@ print("The same answer as recorded." if again.answer == record.answer else "Anot
 
 
 def export_run(events: Iterable[Event], path: str | Path) -> Path:
-    """Write the run as a notebook to `path`, replacing a notebook that is there; returns the path.
+    """Write the run to `path`, as a notebook or, where it ends in .html, as a page; replaces what is there.
 
-    Raises UsageError when that is no place for a notebook, WorkbenchError when the disk is full.
+    Returns the path. Raises UsageError when that is no place for either, WorkbenchError when the disk is full.
     """
     target = _checked(Path(path))
-    _write_whole(target, nbformat.writes(notebook(Record.of(events))) + "\n")
+    every = list(events)
+    record, stored = Record.of(every), StoredRun.of(every)
+    if target.suffix == ".html":
+        _write_whole(target, page(record, stored))
+    else:
+        _write_whole(target, nbformat.writes(notebook(record, stored)) + "\n")
     return Path(path)
 
 
-def notebook(record: Record) -> NotebookNode:
-    """The notebook of a run."""
+def notebook(record: Record, stored: StoredRun | None = None) -> NotebookNode:
+    """The notebook of a run; with `stored`, it also shows the run step by step."""
     data = record.data
     workers = len(data["lanes"])
+    panel = [("panel-title", _PANEL_TITLE), ("panel", _panel(stored))] if stored and stored.events else []
     cells = [
         ("title", f"# Run {escaped(record.run_id)}\n\n{_in_words(record)}"),
         ("task", f"## Task\n\n{preformatted(data['task'])}"),
         ("settings", f"## Settings\n\n{table_html(('setting', 'value'), _settings(data))}"),
         ("answer", f"## Answer\n\n{_answer(record)}"),
+        *panel,
         ("lanes-title", f"## What the worker{'' if workers == 1 else 's'} wrote and called"),
         ("record", new_code_cell(_record_source(record), metadata={"jupyter": {"source_hidden": True}})),
         ("lanes", _drawn("record.lanes", record.lanes)),
@@ -91,6 +106,16 @@ def notebook(record: Record) -> NotebookNode:
     )
     nbformat.validate(made)
     return made
+
+
+def _panel(stored: StoredRun) -> NotebookNode:
+    source = (
+        "# Everything that happened, in short form.\nfrom workbench.stored import StoredRun\n\n"
+        f'StoredRun.from_text("""\\\n{stored.to_text()}\n""")'
+    )
+    output = new_output("display_data", stored._repr_mimebundle_())
+    cell: NotebookNode = new_code_cell(source, outputs=[output], metadata={"jupyter": {"source_hidden": True}})
+    return cell
 
 
 def _named(name: str, cell: NotebookNode) -> NotebookNode:
@@ -175,8 +200,8 @@ def _checked(path: Path) -> Path:
         target = path.resolve()
         if target.is_dir():
             raise UsageError(f"{path} is a folder: name a file in it, like {path / 'run.ipynb'}.")
-        if path.suffix != ".ipynb":
-            raise UsageError(f"{path} would not open as a notebook: let its name end in .ipynb.")
+        if path.suffix not in (".ipynb", ".html"):
+            raise UsageError(f"{path} would not open as a notebook: let its name end in .ipynb (or .html for a page).")
         if not target.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent}: make it first, or write somewhere else.")
         if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):

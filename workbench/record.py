@@ -102,6 +102,23 @@ class Record:
         return Picture(static_view.bars_html(self.data) + table.html, table.text)
 
     @property
+    def views(self) -> Picture:
+        """The blocks of the cache, and how much of its attention each worker gave to whose blocks."""
+        blocks = _table(
+            ("block", "whose", "tokens", "state"),
+            [(b["block"], b["worker"] or b["role"], b["tokens"], b["state"]) for b in self.data["blocks"]],
+        )
+        owners = list(dict.fromkeys(share["of"] for lane in self.data["lanes"] for share in lane["attention"]))
+        shares = [
+            (lane["worker"], *(f"{found.get(owner, 0.0):.1%}" for owner in owners))
+            for lane in self.data["lanes"]
+            if (found := {share["of"]: share["share"] for share in lane["attention"]})
+        ]
+        looked = _table(("mean attention of", *(f"on {owner}" for owner in owners)), shares)
+        html = static_view.cache_html(self.data) + blocks.html + (looked.html if shares else "")
+        return Picture(html, f"{blocks.text}\n\n{looked.text}" if shares else blocks.text)
+
+    @property
     def figures(self) -> Picture:
         """The counters of the run, and of each worker."""
         rows: list[tuple[str, object]] = [("status", self.data["status"])]

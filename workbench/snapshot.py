@@ -29,17 +29,17 @@ def snapshot(view: RunView, tail_chars: int | None = None) -> dict[str, Any]:
         "layout": visible(started.layout) if started else "",
         "seed": started.seed if started else 0,
         "model_fingerprint": visible(started.model_fingerprint) if started else "",
-        "settings": _plain(started.settings) if started else {},
-        "versions": _plain(started.versions) if started else {},
-        "tools": _plain(started.tools) if started else [],
+        "settings": plain(started.settings) if started else {},
+        "versions": plain(started.versions) if started else {},
+        "tools": plain(started.tools) if started else [],
         "answer": visible(view.finished.answer) if view.finished else "",
         "error": visible(view.finished.error or "") if view.finished else "",
-        "items": [_plain(dict(item)) for item in view.items],
+        "items": [plain(dict(item)) for item in view.items],
         "counters": counters(view),
         "lanes": [_lane(view, lane, tail_chars) for lane in view.lanes.values()],
         "calls": [_call(view, call) for call in view.calls.values()],
         "blocks": [
-            {"block": b.block, "role": b.role, "worker": _plain(b.worker), "tokens": b.length, "state": b.state}
+            {"block": b.block, "role": b.role, "worker": plain(b.worker), "tokens": b.length, "state": b.state}
             for b in view.blocks.values()
         ],
         "timeline": [] if tail_chars is not None else timeline(view),
@@ -130,7 +130,7 @@ def _call(view: RunView, call: CallView) -> dict[str, Any]:
         "call": visible(call.call),
         "worker": visible(call.worker),
         "tool": visible(call.tool),
-        "arguments": _plain(call.arguments),
+        "arguments": plain(call.arguments),
         "plan": visible(call.plan),
         "number": visible(call.number),
         "needs": [visible(need) for need in call.needs],
@@ -147,7 +147,7 @@ def _call(view: RunView, call: CallView) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """JSON values with every text in them made visible. A model may nest without end, and write numbers like NaN."""
     if isinstance(value, str):
         return visible(value)
@@ -156,5 +156,5 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (dict, list, tuple)) and depth >= DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {visible(str(name)): _plain(inner, depth + 1) for name, inner in value.items()}
-    return [_plain(inner, depth + 1) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {visible(str(name)): plain(inner, depth + 1) for name, inner in value.items()}
+    return [plain(inner, depth + 1) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -111,6 +111,27 @@ def bars_html(snap: Mapping[str, Any]) -> str:
     return framed(rows + f'<div style="opacity:0.75;text-align:right">0 to {end:.2f} s</div>', "max-width:60em")
 
 
+def cache_html(snap: Mapping[str, Any]) -> str:
+    """Every block that stands in the cache as one bar, as long as its tokens, in its worker's colour."""
+    there = [b for b in snap["blocks"] if b["state"] not in ("pruned", "merged") and b["tokens"]]
+    total = sum(block["tokens"] for block in there)
+    if not total:
+        return ""
+    names = [lane["worker"] for lane in snap["lanes"]]
+    bars = "".join(
+        f'<div title="{escaped(block["worker"] or block["role"])}, {block["tokens"]} tokens" '
+        f'style="width:{100 * block["tokens"] / total:.2f}%;height:20px;'
+        f'background-color:{_owner_colour(block["worker"], names)}"></div>'
+        for block in there
+    )
+    told = f'<div style="opacity:0.75">{total} tokens in the cache, each stored once</div>'
+    return framed(f'<div style="display:flex">{bars}</div>{told}', "max-width:60em")
+
+
+def _owner_colour(worker: object, names: Sequence[str]) -> str:
+    return COLOURS[names.index(str(worker)) % len(COLOURS)] if worker in names else UNFINISHED
+
+
 def framed(inner: str, style: str) -> str:
     """Inside, no dollar sign begins a formula."""
     return _FRAME.format(style=style, inner=inner)

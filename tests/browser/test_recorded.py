@@ -1,6 +1,5 @@
 """Runs that stand in the log already, looked at in JupyterLab: complete, harmless, accessible, in every theme."""
 
-import json
 import re
 import secrets
 from pathlib import Path
@@ -8,10 +7,12 @@ from typing import Any
 
 import pytest
 from lab_server import Lab, open_lab
+from nbconvert import HTMLExporter
 from staged_runs import HOSTILE, NAMES, QUESTIONS, Story, worksheet
 
 from workbench import events as ev
 from workbench import front_end
+from workbench.export import export_run
 
 AXE = front_end.SOURCES / "node_modules" / "axe-core" / "axe.min.js"
 # JupyterLab's own frame is JupyterLab's business; ours is what is looked at.
@@ -50,6 +51,23 @@ def serious(page: Any) -> list[str]:
     return list(found)
 
 
+def hostile_story() -> Story:
+    """A run in which everything that a model, a tool or a person wrote is markup that would like to run."""
+    nasty = (
+        "<img src=x onerror=\"window.hacked=1\"><svg onload='window.hacked=1'><script>window.hacked=1</script>"
+        + HOSTILE
+    )
+    question = (nasty, nasty, "gcd", {nasty: nasty}, nasty)
+    story = Story()
+    story.begin([nasty, "Bob"], [question] * 2)
+    story.tokens(Bob=nasty)
+    story.call("Bob", "c1", nasty, {nasty: nasty}, nasty)
+    story.add(ev.TextInjected("Bob", story.blocks()["Bob"], nasty, [1], "person"))
+    story.add(ev.SayQueued("l1", nasty, nasty, "queued"))
+    story.finish("failed", nasty, nasty)
+    return story
+
+
 def test_a_run_of_another_process_is_in_the_side_bar_and_opens_complete(lab: Lab, at_lab: Any) -> None:
     run_id = lab.record(worksheet(3))
     side = show_side_bar(at_lab)
@@ -82,18 +100,7 @@ def test_the_scrubber_shows_an_earlier_step_in_every_part_of_the_panel(lab: Lab,
 
 
 def test_hostile_text_is_shown_as_text_in_every_view_and_runs_nothing(lab: Lab, at_lab: Any) -> None:
-    nasty = (
-        "<img src=x onerror=\"window.hacked=1\"><svg onload='window.hacked=1'><script>window.hacked=1</script>"
-        + HOSTILE
-    )
-    question = (nasty, nasty, "gcd", {nasty: nasty}, nasty)
-    story = Story()
-    story.begin([nasty, "Bob"], [question] * 2)
-    story.tokens(Bob=nasty)
-    story.call("Bob", "c1", nasty, {nasty: nasty}, nasty)
-    story.add(ev.TextInjected("Bob", story.blocks()["Bob"], nasty, [1], "person"))
-    story.add(ev.SayQueued("l1", nasty, nasty, "queued"))
-    story.finish("failed", nasty, nasty)
+    story = hostile_story()
     at_lab.evaluate("window.hacked = 0")
     dialogs: list[str] = []
     at_lab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
@@ -200,17 +207,41 @@ def test_an_exported_page_shows_the_run_without_a_server_and_without_anything_fr
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    data = json.dumps([ev.to_json(event) for event in worksheet(2)]).replace("<", "\\u003c")
-    file = tmp_path / "run.html"
-    file.write_text(
-        f"<!doctype html><html lang='en'><title>run</title><style>{front_end.STYLE.read_text()}</style>"
-        "<div data-workbench-run='run'>the static picture</div>"
-        f"<script type='application/json' id='run'>{data}</script>"
-        f"<script>{front_end.VIEW.read_text()}</script><script>AgentWorkbench.showAll(document)</script>"
-    )
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    file = export_run(worksheet(2), tmp_path / "run.html")
     page.goto(file.as_uri())
     page.locator(".wb-status[data-status='solved']").wait_for()
     assert page.locator(".wb-card[data-state='succeeded']").count() == 4
-    assert "the static picture" not in page.locator("body").inner_text()
+    page.locator(".wb-scrubber input").fill("3")
+    page.locator(".wb-status[data-status='past']").wait_for()
     assert asked == [file.as_uri()]
     assert not re.search(r"https?://(?!www\.w3\.org)", front_end.VIEW.read_text())
+    assert said == []
+
+
+def test_an_exported_page_shows_pictures_where_scripts_are_switched_off(browser: Any, tmp_path: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(export_run(worksheet(2), tmp_path / "run.html").as_uri())
+    text = page.locator("body").inner_text()
+    context.close()
+    assert "gcd(a=48, b=36) → 12" in text
+    assert "mean attention of" in text
+
+
+@pytest.mark.parametrize("name", ["run.html", "run.ipynb"])
+def test_hostile_text_in_an_export_runs_nothing(page: Any, tmp_path: Path, name: str) -> None:
+    story = hostile_story()
+    file = export_run(story.events, tmp_path / name)
+    if name == "run.ipynb":  # as a code host or nbconvert shows it
+        body, _ = HTMLExporter(mathjax_url="").from_filename(str(file))
+        file = tmp_path / "converted.html"
+        file.write_text(re.sub(r"<script(?![^>]*json)[^>]*src=[^>]*></script>", "", body))
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(file.as_uri())
+    assert page.locator("body").inner_text().count("<script>window.hacked=1</script>") >= 4
+    assert page.evaluate("window.hacked") is None
+    assert not dialogs
+    assert page.locator("img[src='x'], svg[onload]").count() == 0

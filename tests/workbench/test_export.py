@@ -70,8 +70,9 @@ def test_the_notebook_holds_the_whole_run_in_order(tmp_path: Path) -> None:
     made = exported(tmp_path, worksheet())
     nbformat.validate(made)
     assert [cell.id for cell in made.cells] == [
-        "title", "task", "settings", "answer", "lanes-title", "record", "lanes", "calls-title", "calls",
-        "timeline-title", "timeline", "figures-title", "figures", "log-title", "log", "again-title", "again", "compare",
+        "title", "task", "settings", "answer", "panel-title", "panel", "lanes-title", "record", "lanes", "calls-title",
+        "calls", "timeline-title", "timeline", "figures-title", "figures", "log-title", "log", "again-title", "again",
+        "compare",
     ]  # fmt: skip
     assert RUN_ID in cell(made, "title").source
     assert "Solved by 2 workers, in 75 steps and 3.2 s" in cell(made, "title").source
