@@ -37,15 +37,24 @@ _PROBLEM_FIELDS: Final = frozenset({"concepts", "summary", "pseudocode", "soluti
 
 def read_concepts(path: Path) -> list[Snapshot]:
     """The concepts of a file; raises ImportRefused with the place where it is malformed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImportRefused(f"The file {path} cannot be read ({error}): name a YAML file in UTF-8.") from error
+    return concepts_in(text, f"the file {path}", path.stem, {"source": path.name, "format": "ArcMemo"})
+
+
+def concepts_in(text: str, whence: str, stem: str, provenance: Mapping[str, Any]) -> list[Snapshot]:
+    """The concepts of a YAML text; `whence` is where it is from, in words, `stem` the problem that it is about."""
     programs: dict[str, dict[str, Any]] = {}
     lessons: dict[tuple[str, str], dict[str, Any]] = {}
-    for place, fields in _entries(_loaded(path), path.stem):
+    for place, fields in _entries(_loaded(text, whence), stem):
         try:
             if not isinstance(fields, Mapping):
                 raise ContentRefused(f"It is no concept but {fields!r}: write a concept as named fields.")
             concept = checked_concept(_with_kind(checked_content(_normal(fields))))
         except ContentRefused as error:
-            raise ImportRefused(f"{path}, {place}: {error} Nothing was imported.") from error
+            raise ImportRefused(f"In {whence}, {place}: {error} Nothing was imported.") from error
         if concept["form"] == "open-ended":
             key = (concept["situation"], concept["suggestion"])
             known = lessons.get(key)
@@ -55,30 +64,26 @@ def read_concepts(path: Path) -> list[Snapshot]:
             programs[concept["title"]] = _merged(earlier, concept) if earlier is not None else concept
     found = [*programs.values(), *lessons.values()]
     if not found:
-        raise ImportRefused(
-            f"The file {path} has no concept in it: see the documentation for the shapes that are read."
-        )
-    provenance = {"source": path.name, "format": "ArcMemo"}
+        whence = whence[:1].upper() + whence[1:]
+        raise ImportRefused(f"{whence} has no concept in it: see docs/libraries.md for the shapes that are read.")
     return [Snapshot("concept", checked_concept(concept), provenance=provenance) for concept in found]
 
 
-def _loaded(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportRefused(f"The file {path} cannot be read ({error}): name a YAML file in UTF-8.") from error
+def _loaded(text: str, whence: str) -> Any:
     try:
         # A few aliases that point at each other grow into gigabytes; no file of concepts has so many.
         if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)) > _MAX_ALIASES:
-            raise ImportRefused(f"The file {path} has more than {_MAX_ALIASES} YAML aliases: write its values out.")
+            raise ImportRefused(f"There are more than {_MAX_ALIASES} YAML aliases in {whence}: write its values out.")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ImportRefused(f"{path}{where} is no YAML ({reason}): nothing was imported.") from error
+        raise ImportRefused(
+            f"{whence[:1].upper()}{whence[1:]}{where} is no YAML ({reason}): nothing was imported."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise ImportRefused(f"{path} is no YAML that can be read ({error}): nothing was imported.") from error
+        raise ImportRefused(f"No YAML that can be read is in {whence} ({error}): nothing was imported.") from error
 
 
 def _entries(loaded: Any, stem: str) -> Iterator[tuple[str, Any]]:

@@ -79,20 +79,21 @@ class Selection:
 
 def select_by_name(asked: Sequence[str], titles: Sequence[str]) -> Selection:
     """Look names up as a model wrote them; capitals and spaces do not matter, a misspelt name is reported."""
-    by_key = {_key(title): title for title in reversed(titles)}
+    by_key = {concept_key(title): title for title in reversed(titles)}
     found: list[str] = []
     unknown: list[tuple[str, str | None]] = []
     for name in asked:
-        title = by_key.get(_key(name))
+        title = by_key.get(concept_key(name))
         if title is not None:
             found.append(title)
         else:
-            near = difflib.get_close_matches(_key(name), by_key, n=1)
+            near = difflib.get_close_matches(concept_key(name), by_key, n=1)
             unknown.append((name, by_key[near[0]] if near else None))
     return Selection(tuple(unique(found)), tuple(unknown))
 
 
-def _key(name: str) -> str:
+def concept_key(name: str) -> str:
+    """A name without its capitals and spaces: what two spellings of one name share."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 

@@ -30,6 +30,8 @@ from workbench.log import RunLog
 from workbench.making_commands import add_making
 from workbench.mcp_command import mcp
 from workbench.models import EMBEDDED, embedded_directory
+from workbench.memory_commands import add_remembering
+from workbench.models import EMBEDDED, embedded_directory, load_engine
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
 from workbench.recall import CONCEPTS
@@ -47,7 +49,9 @@ app.add_typer(evaluation, name="eval")
 tools = commands("tool")
 add_making(tools)
 app.add_typer(tools, name="tools")
-app.add_typer(commands("concept"), name="concepts")
+concepts_app = commands("concept")
+add_remembering(concepts_app)
+app.add_typer(concepts_app, name="concepts")
 app.command()(plan)
 app.command()(mcp)
 

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 from memory.rendering import render_concepts
 from memory.retrieval import Found as Hit
 from memory.retrieval import Searcher
+from memory.selection import select
 from memory.values import Kind, Row
 from toolsets.shelf import is_builtin, tools_of
 from toolsets.tool import Tool
 from workbench import events as ev
 
 if TYPE_CHECKING:
+    from memory.abstraction import Ask
     from workbench.libraries import Libraries
 
 MEMORY: Final = ("none", "fixed", "continual")
@@ -56,6 +58,10 @@ class Found:
     tools: tuple[Hit, ...] = ()
     concepts: tuple[Hit, ...] = ()
     """The selected ones and, after them, others that may be named."""
+    chosen: int | None = None
+    """How many of the concepts a model selected; None where none was asked."""
+    misspelt: tuple[str, ...] = ()
+    """Names that the model selected and no concept has, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,12 @@ class Recalled:
     row_ids: Mapping[tuple[Kind, str], str] | None = None
     """By kind and name, the rows that were shown."""
     refused: tuple[str, ...] = ()
-    """Why a tool that fits could not be offered, a sentence each."""
+    """Why a tool that fits could not be offered or a concept not be shown, a sentence each."""
 
 
-def find(home: Libraries, questions: Sequence[str], wanted: Wanted) -> Found:
-    """Search for every question of a task; what several find is found once. Raises LibraryError."""
+def find(home: Libraries, questions: Sequence[str], wanted: Wanted, ask: Ask | None = None) -> Found:
+    """Search for every question of a task; what several find is found once. ask: a model that selects among the
+    concepts that were found. Raises LibraryError."""
     if not home.exists:
         return Found()
     tools = [row for row in home.library.rows("tool", states=("active",)) if not is_builtin(row)]
@@ -84,8 +91,22 @@ def find(home: Libraries, questions: Sequence[str], wanted: Wanted) -> Found:
         found = Found(_turns(home.searcher, questions, "tool", wanted.tools, keep))
     if concepts and wanted.concepts:
         limit = wanted.concepts + _BY_NAME
-        found = Found(found.tools, _turns(home.searcher, questions, "concept", limit, lambda row: True))
+        hits = _turns(home.searcher, questions, "concept", limit, lambda row: True)
+        found = Found(found.tools, hits) if ask is None or not hits else _selected(found, hits, questions, ask)
     return found
+
+
+def _selected(found: Found, hits: Sequence[Hit], questions: Sequence[str], ask: Ask) -> Found:
+    """What the model selects comes first, in its order."""
+    selection = select("\n".join(questions), [hit.row.content for hit in hits], ask)
+    by_name = {hit.row.name: hit for hit in reversed(hits)}
+    first = [by_name[name] for name in selection.found]
+    rest = [hit for hit in hits if hit not in first]
+    misspelt = tuple(
+        f"The model selected a concept {name!r}, which there is not" + (f"; {near!r} is near." if near else ".")
+        for name, near in selection.unknown
+    )
+    return Found(found.tools, (*first, *rest), len(first), misspelt)
 
 
 def prepare(
@@ -116,7 +137,10 @@ def prepare(
     tools = {**base, **loaded} if wanted.keeps_base or not loaded else loaded
     tool_hits = [hit for hit in tool_hits if hit.row.name in loaded]
     concept_hits = [hit for hit in found.concepts if hit.row.row_id not in without]
-    selected, others = concept_hits[: wanted.concepts], concept_hits[wanted.concepts :]
+    in_full = min(wanted.concepts, found.chosen if found.chosen is not None else wanted.concepts)
+    chosen = {hit.row.row_id for hit in found.concepts[:in_full]}
+    selected = [hit for hit in concept_hits if hit.row.row_id in chosen]
+    others = [hit for hit in concept_hits if hit.row.row_id not in chosen]
     rendering = render_concepts(
         [hit.row.content for hit in selected],
         [hit.row.content for hit in others],
@@ -125,14 +149,14 @@ def prepare(
     )
     told = {*rendering.in_full, *rendering.by_name}
     shown_concepts = [hit for hit in concept_hits if " ".join(hit.row.name.split()) in told]
-    in_full = set(rendering.in_full)
+    whole = set(rendering.in_full)
     parts = (("tool", tool_hits), ("concept", shown_concepts))
     return Recalled(
         tools,
         rendering.text,
-        tuple(ev.LibraryShown(kind, [_shown(hit, in_full) for hit in hits]) for kind, hits in parts if hits),
+        tuple(ev.LibraryShown(kind, [_shown(hit, whole) for hit in hits]) for kind, hits in parts if hits),
         {(hit.row.kind, hit.row.name): hit.row.row_id for _, hits in parts for hit in hits},
-        tuple(refused),
+        (*refused, *found.misspelt),
     )
 
 

@@ -19,9 +19,10 @@ from toolsets.tool import Tool
 from toolsets.untrusted import neutralise
 from workbench import events as ev
 from workbench.errors import UsageError
-from workbench.experience import called_in
+from workbench.experience import called_in, experiences_of
 from workbench.models import is_embedded
 from workbench.recall import Found, Recalled, Wanted, begun, ended, find, prepare
+from workbench.remembering import Remembering, asking
 from workbench.told import markers_of, special_tokens
 from workbench.worksheet import read_task
 
@@ -36,9 +37,16 @@ class RunMemory:
     where nothing isolates it."""
 
     def __init__(
-        self, home: Libraries, settings: Mapping[str, Any], model: str, *, chosen: bool, unsafe: Collection[str] = ()
+        self,
+        home: Libraries,
+        settings: Mapping[str, Any],
+        model: str,
+        learning: Remembering,
+        *,
+        chosen: bool,
+        unsafe: Collection[str] = (),
     ) -> None:
-        self._home, self._unsafe = home, unsafe
+        self._home, self._unsafe, self._learning = home, unsafe, learning
         self.mode: str = settings["memory"]
         self._embedded = is_embedded(model)
         self._wanted = Wanted(
@@ -56,7 +64,7 @@ class RunMemory:
 
     def search(self, task: str, woken: Callable[[], None]) -> None:
         """Begin to search, beside; `woken` is called when it is over."""
-        if self.mode == "none" or not self._home.exists:
+        if self.mode == "none" or not (self._home.exists or self.mode == "continual"):
             self._done.set()
             return
         items = read_task(task, always_items=self._embedded).items
@@ -64,7 +72,10 @@ class RunMemory:
 
         def work() -> None:
             try:
-                self._found = find(self._home, questions, self._wanted)
+                if self.mode == "continual":  # what the runs before this one taught is to be known
+                    self._learning.settle()
+                ask = asking(self._learning.chat) if self._learning.chat is not None else None
+                self._found = find(self._home, questions, self._wanted, ask)
             except Exception as error:  # told to the run, in `prepare`
                 self._error = error
             self._done.set()
@@ -97,7 +108,7 @@ class RunMemory:
         for shown in self.recalled.shown:
             emit(shown)
         for why in self.recalled.refused:
-            warnings.warn(f"A tool of the library is not offered: {why}", stacklevel=2)
+            warnings.warn(f"Of the library this run does without something: {why}", stacklevel=2)
         if self.recalled.shown:
             self._kept(lambda: begun(self._home, run_id, self.recalled))
 
@@ -106,6 +117,8 @@ class RunMemory:
         if self.recalled.shown:
             called, said = called_in(log.events(run_id))
             self._kept(lambda: ended(self._home, run_id, self.recalled, called=called, said=said, solved=solved))
+        if self.mode == "continual":
+            self._learning.take(lambda: experiences_of(log.events(run_id)))
 
     def _kept(self, write: Callable[[], None]) -> None:
         """A library that cannot be written to costs the statistics, not the run."""

@@ -25,12 +25,14 @@ from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.libraries import Concepts, Libraries, Tools
+from workbench.library_values import Proposal
 from workbench.log import RunLog, new_run_id
 from workbench.mcp_tools import Given, McpTools
 from workbench.models import load_engine
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
+from workbench.remembering import LEARN_EVERY, Remembering, propose
 from workbench.run_memory import RunMemory
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
@@ -38,6 +40,7 @@ from workbench.writer import RunWriter
 
 if TYPE_CHECKING:
     from hogwild import Engine
+    from toolsets.chat import Chat
     from workbench.calls import Approve, Calls, Pending
     from workbench.driver import Driver
 
@@ -51,7 +54,9 @@ class Run:
 
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
         self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
-        self._memory = RunMemory(host.library, settings, host.model, chosen=host.chosen, unsafe=host.unsafe_tools)
+        self._memory = RunMemory(
+            host.library, settings, host.model, host.learning, chosen=host.chosen, unsafe=host.unsafe_tools
+        )
         self._done = threading.Event()
         self._wishes: deque[Callable[[Driver], None]] = deque()
         self._names = list(NAMES[: settings["workers"]])
@@ -201,7 +206,9 @@ class Workbench:
     machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are offered too.
     memory: none, fixed (what the library has active is offered where it fits a task) or continual (the library also
     learns from each run). concepts, concept_tokens: how many concepts the prompt may have in full, and their length in
-    tokens; more_tools: how many tools of the library may be offered.
+    tokens; more_tools: how many tools of the library may be offered. learn_every: after how many runs a continual
+    memory is updated. chat: a model that selects and abstracts concepts, such as a `toolsets.endpoint.ChatEndpoint`;
+    without one it is done by wording.
     """
 
     def __init__(
@@ -229,12 +236,15 @@ class Workbench:
         concepts: int = CONCEPTS,
         concept_tokens: int = CONCEPT_TOKENS,
         more_tools: int = MORE_TOOLS,
+        learn_every: int = LEARN_EVERY,
+        chat: Chat | None = None,
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
         self.chosen = tools not in (None, "builtin", ["builtin"])
         self.offered = offered_tools(tools)
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
+        self.learning = Remembering(lambda: self.library, chat, every=learn_every)
         self._mcp = None if mcp is None else McpTools(mcp)
         self.settings: dict[str, Any] = {
             "workers": workers,
@@ -268,8 +278,13 @@ class Workbench:
 
     @property
     def concepts(self) -> Concepts:
-        """The library's concepts, likewise."""
+        """The library's concepts, likewise; what runs that have ended taught is in it."""
+        self.learning.settle()
         return self.library.concepts
+
+    def learn_concepts(self, *runs: str) -> Proposal:
+        """Concepts that these runs teach, by default all that were solved: to be looked at, then `apply`."""
+        return propose(self.library, self.log, [self.log.find(run) for run in runs] or None, self.learning.chat)
 
     def run(self, task: str, **overrides: Any) -> Run:
         """Start a run and return its handle at once. Overrides: any of the settings above, for this run only."""
@@ -299,6 +314,7 @@ class Workbench:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+        self.learning.close()
         self.library.close()
         if self._mcp is not None:
             self._mcp.close()
