@@ -29,9 +29,8 @@ from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.making_commands import add_making
 from workbench.mcp_command import mcp
-from workbench.models import EMBEDDED, embedded_directory
 from workbench.memory_commands import add_remembering
-from workbench.models import EMBEDDED, embedded_directory, load_engine
+from workbench.models import EMBEDDED, embedded_directory
 from workbench.paths import data_dir, log_path
 from workbench.plan_command import plan
 from workbench.recall import CONCEPTS
