@@ -8,6 +8,7 @@ Neighbours: imports plans what is read here, craft_folder evaluates retrieval on
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,8 +45,8 @@ def read_csv(path: Path) -> list[Snapshot]:
     return list(tools.values())
 
 
-def read_records(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The file's records, each with the line that it ends in; every record has every column."""
+def read_records(path: Path, needed: Sequence[str] = _NEEDED) -> list[tuple[int, dict[str, str]]]:
+    """The file's records, each with the line that it ends in; every record has every column, and these at least."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -53,10 +54,10 @@ def read_records(path: Path) -> list[tuple[int, dict[str, str]]]:
     previous = csv.field_size_limit(_FIELD_LIMIT)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = [column for column in _NEEDED if column not in (reader.fieldnames or ())]
+        missing = [column for column in needed if column not in (reader.fieldnames or ())]
         if missing:
             raise ImportRefused(
-                f"The file {path} lacks {' and '.join(missing)}: a CRAFT file has at least question and tool."
+                f"The file {path} lacks {' and '.join(missing)}: its head must name at least {' and '.join(needed)}."
             )
         records = []
         for record in reader:

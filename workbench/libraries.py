@@ -79,13 +79,21 @@ class Libraries:
             return self._library
 
     @property
+    def embedder(self) -> Embedder:
+        """What makes vectors of texts; the packaged model is loaded when it is first asked for."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = _packaged_embedder()
+            return self._embedder
+
+    @property
     def searcher(self) -> Searcher:
         """Search by meaning and words; the embedder is loaded with the first search."""
         with self._lock:
             if self._searcher is None:
                 from memory.retrieval import Searcher
 
-                self._searcher = Searcher(self.library, self._embedder or _packaged_embedder())
+                self._searcher = Searcher(self.library, self.embedder)
             self._searcher.refresh(self.progress)
             return self._searcher
 

@@ -1,8 +1,8 @@
-"""`workbench tools learn`, `dedupe`: the command line of making tools and of finding those that do the same.
+"""`workbench tools learn`, `build`, `dedupe`: the command line of making tools and of finding those that do the same.
 
 In: what a person types. Out: what was proposed, as lines or, with `--json`, as one JSON object. Neighbours: `learning`
-and `merging` do the work, `library_commands` has the verbs by which the proposals are looked at and decided, `cli`
-registers.
+and `merging` do the work, `build_command` is the build's, `library_commands` has the verbs by which the proposals are
+looked at and decided, `cli` registers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workbench.build_command import build_tools
 from workbench.learning import Learnt, learn_tools
 from workbench.libraries import Libraries
 from workbench.library_commands import AsJson, _propose, opened
@@ -23,6 +24,7 @@ from workbench.visible import one_line, visible
 def add_making(app: typer.Typer) -> None:
     """Put the verbs of making onto the group of the tools."""
     app.command("learn")(learn)
+    app.command("build")(build_tools)
     app.command("dedupe")(dedupe)
 
 

@@ -3,7 +3,7 @@
     problems -> diverse          what is to be solved, and which of it first
     prompts, replies             what a model is told, and what is read from what it says
     harness -> checking          code runs in the sandbox, calls and answers are compared (`answers`)
-    stages -> build, journal     solve, check, abstract, check again, deduplicate, propose; resumable, counted
+    book, journal -> build       solve, check, abstract, check again, deduplicate, propose; resumable, counted
     probes -> behaviour          whether two tools do the same, and the plan of their merge
 
 Neighbours: `chat` is who is asked, `sandbox` is where code runs, `memory.store` is where proposals go.

@@ -1,7 +1,7 @@
 """Running a tool on recorded calls, wherever its code has to run, and what came of it.
 
 In: a row of the library (or code that is not in it yet), and recorded calls. Out: `Ran` values: errors are data.
-Neighbours: `harness` is the program in the sandbox, `behaviour` compares two tools by what comes out here, `stages`
+Neighbours: `harness` is the program in the sandbox, `behaviour` compares two tools by what comes out here, `build`
 checks what a model wrote.
 
 A recorded call is `arguments` with the `result` that they gave, or the text of a call (CRAFT's data, a model's example)
@@ -61,7 +61,14 @@ def recorded_calls(content: Content) -> list[Recorded]:
 
 
 def run_code_call(
-    code: str, target: str, call: str, *, name: str = "", pairs: Pairs | None = None, sandbox: Sandbox | None = None
+    code: str,
+    target: str,
+    call: str,
+    *,
+    name: str = "",
+    pairs: Pairs | None = None,
+    sandbox: Sandbox | None = None,
+    limits: Limits = LIMITS,
 ) -> Ran:
     """Execute the text of a call around a tool's code, in the sandbox. target: the tool's function, empty where the
     code only solves a problem. pairs: lets the tool answer to `name`, with those parameters renamed."""
@@ -75,7 +82,7 @@ def run_code_call(
         "name": name or target,
         "pairs": None if pairs is None else [list(pair) for pair in pairs],
     }
-    outcome = (sandbox or shared_sandbox()).call_sync(source, ENTRY, given, limits=LIMITS)
+    outcome = (sandbox or shared_sandbox()).call_sync(source, ENTRY, given, limits=limits)
     return Ran(outcome.value, str(outcome.error) if outcome.error else None, outcome.wall_s)
 
 
