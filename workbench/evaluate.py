@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from hogwild.collaboration import advance
 from hogwild.embedded.worksheets import Item, Line, Worksheet, make_worksheet
 from hogwild.prompting import NAMES
 from toolsets.tool import Tool
+from workbench import events as ev
 from workbench.driver import Driver, Spec
 from workbench.worksheet import claims_in, own_answers
 
@@ -32,7 +33,8 @@ FEW, ITEM_STEPS = 8, 120
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One worksheet to be solved. concepts: what the prompt shows; None for what the worksheet says. tools: what is
-    offered; None for what the worksheet lists. tags: what its items are counted as, beside their kind."""
+    offered; None for what the worksheet lists. tags: what its items are counted as, beside their kind. ended: is told
+    all events of the worksheet, when it is over."""
 
     sheet: Worksheet
     workers: int = 2
@@ -40,6 +42,7 @@ class Trial:
     concepts: str | None = None
     tools: Mapping[str, Tool] | None = None
     tags: Mapping[int, str] = field(default_factory=dict)
+    ended: Callable[[Sequence[ev.Event]], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Score:
     obeyed: int = 0
     in_time: int = 0
     cache_tokens: int = 0
+    seed: int = 0
+    """Of the worksheet."""
 
 
 class Playing:
@@ -76,7 +81,8 @@ class Playing:
             concepts=sheet.concepts if trial.concepts is None else trial.concepts,
         )
         tools = {tool.name: tool for tool in sheet.tools} if trial.tools is None else trial.tools
-        self.driver = Driver(engine, spec, tools, lambda _: None)
+        self._told: list[ev.Payload] = []
+        self.driver = Driver(engine, spec, tools, self._told.append if trial.ended else lambda _: None)
         self.driver.open()
         self._unsaid = list(sheet.lines)
         self._said: list[tuple[Line, bool]] = []
@@ -116,7 +122,22 @@ class Playing:
             obeyed=sum(self._obeyed(line) for line in in_time),
             in_time=len(in_time),
             cache_tokens=self.driver.metrics()["cache_tokens"],
+            seed=sheet.seed,
         )
+
+    def tell(self) -> None:
+        """What a log would have of this worksheet, told to whoever asked for it."""
+        if self.trial.ended is None:
+            return
+        spec, outcome, task = self.driver.spec, self.driver.outcome(), self.driver.task
+        tools = list(self.driver.calls.tools)
+        started = ev.RunStarted(
+            spec.task, list(task.items), "", "", {}, spec.seed, str(spec.layout), list(spec.workers), {}, tools
+        )
+        ended = ev.RunFinished(outcome.status, outcome.answer, outcome.items, outcome.metrics, outcome.error)
+        name = f"worksheet-{self.trial.sheet.seed}"
+        payloads = enumerate((started, *self._told, ended), start=1)
+        self.trial.ended([ev.Event(name, number, 0.0, payload) for number, payload in payloads])
 
     def _claims(self) -> Counter[int]:
         """How many workers have claimed each item."""
@@ -150,6 +171,7 @@ def play(engine: Engine, trials: Iterable[Trial], progress: Callable[[int], None
         for playing in [one for one in active if one.over]:
             active.remove(playing)
             score = playing.score()
+            playing.tell()
             playing.driver.close()
             done += 1
             progress(done)
@@ -170,10 +192,10 @@ def evaluate_worksheets(
     trials = (
         Trial(make_worksheet(seed, "held_out", num_items=items, all_tools=True), workers, layout) for seed in seeds
     )
-    return _report(list(play(engine, trials, progress)), time.perf_counter() - began)
+    return report_of(list(play(engine, trials, progress)), time.perf_counter() - began)
 
 
-def _report(scores: list[Score], wall_s: float) -> dict[str, Any]:
+def report_of(scores: list[Score], wall_s: float) -> dict[str, Any]:
     items = sum(score.items for score in scores)
     count = max(1, len(scores))
     return {

@@ -47,18 +47,25 @@ def worksheets(
     workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
     layout: Layout = "contiguous",
     model: Model = EMBEDDED,
+    memory: Annotated[
+        str, typer.Option(help="none, fixed or continual: with the library, against without it.")
+    ] = "none",
     as_json: AsJson = False,
 ) -> None:
     """Held-out worksheets of 4 to 6 items: how many items come out right, in how many steps."""
     from workbench.evaluate import evaluate_worksheets
+    from workbench.evaluate_memory import evaluate_memory
     from workbench.session import _check
 
     defaults: dict[str, Any] = {"max_tokens": None, "max_run_tokens": None, "temperature": 0.0}
-    _check({"workers": workers, "layout": layout, **defaults})
+    _check({"workers": workers, "layout": layout, "memory": memory, **defaults})
     chosen = _seeds(seeds)
     engine = load_engine(model)
-    with _Bar("worksheets", len(chosen), hidden=as_json) as bar:
-        report = evaluate_worksheets(engine, chosen, workers=workers, layout=layout, progress=bar)
+    with _Bar("worksheets", len(chosen) * (1 if memory == "none" else 2), hidden=as_json) as bar:
+        if memory == "none":
+            report = evaluate_worksheets(engine, chosen, workers=workers, layout=layout, progress=bar)
+        else:
+            report = evaluate_memory(engine, chosen, memory, workers=workers, layout=layout, progress=bar)
     if as_json:
         print(json.dumps(report))
         return

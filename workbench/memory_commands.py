@@ -1,25 +1,33 @@
-"""`workbench concepts learn`: the command line of learning concepts from runs.
+"""`workbench concepts learn`, and `ablate` of concepts and tools: learning from runs, and what it did to them.
 
-In: what a person types. Out: what would change, and after a yes the change. Neighbours: `remembering` does the work,
-`library_commands` has the other verbs, `cli` registers.
+In: what a person types. Out: what would change, and after a yes the change. Neighbours: `remembering` and
+`evaluate_memory` do the work, `library_commands` has the other verbs, `cli` registers.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
+from memory.values import Kind
+from toolsets.shelf import is_builtin
 from workbench.errors import UsageError
+from workbench.evaluate_command import ABOUT, Model, Seeds, _Bar, _seeds
 from workbench.library_commands import AsJson, Yes, _propose, opened
 from workbench.log import RunLog
+from workbench.models import EMBEDDED, load_engine
 from workbench.remembering import propose
+from workbench.visible import visible
 
 
-def add_remembering(app: typer.Typer) -> None:
-    """Put the verbs of learning onto the group of the concepts."""
-    app.command("learn")(learn)
+def add_remembering(tools: typer.Typer, concepts: typer.Typer) -> None:
+    """Put the verbs onto the groups of the tools and of the concepts."""
+    concepts.command("learn")(learn)
+    _ablating(tools, "tool")
+    _ablating(concepts, "concept")
 
 
 def learn(
@@ -37,3 +45,39 @@ def learn(
     log = RunLog()
     with opened("concept") as face, nullcontext() if url is None else ChatEndpoint(url, chat_model) as chat:
         _propose(propose(face._home, log, [log.find(run) for run in runs] if runs else None, chat), yes, as_json)
+
+
+def _ablating(app: typer.Typer, kind: Kind) -> None:
+    @app.command()
+    def ablate(
+        rows: Annotated[
+            list[str] | None, typer.Argument(metavar="[ROW...]", help="By default all active ones.")
+        ] = None,
+        set_: Annotated[str, typer.Option("--set", help=f"Worksheets: {', '.join(ABOUT)}.")] = "single",
+        seeds: Seeds = "0:20",
+        model: Model = EMBEDDED,
+        as_json: AsJson = False,
+    ) -> None:
+        """Helped or hurt: held-out worksheets with a row in the prompt against the same without it, pair by pair."""
+        from workbench.evaluate_memory import ablate as play_both
+        from workbench.evaluate_sets import SETS
+
+        if set_ not in SETS:
+            raise UsageError(f"There is no set '{set_}'; choose one of {', '.join(SETS)}.")
+        trials = [SETS[set_].cases[0].trial(seed) for seed in _seeds(seeds)]
+        with opened(kind) as face:
+            chosen = (
+                [face.show(ref).row for ref in rows] if rows else [one.row for one in face.rows(states=("active",))]
+            )
+            chosen = [row for row in chosen if rows or not is_builtin(row)]
+            if not chosen:
+                raise UsageError(f"No {kind} of your own is active: name one, or approve one first.")
+            engine = load_engine(model)
+            found = []
+            with _Bar("worksheets", 2 * len(chosen) * len(trials), hidden=as_json) as bar:
+                for row, effect in play_both(engine, face._home, chosen, trials, set_, progress=bar):
+                    found.append({"id": row.row_id, "name": row.name, "version": row.version, **effect.to_json()})
+                    if not as_json:
+                        print(f"{visible(row.name)} ({row.row_id}) {effect}")
+            if as_json:
+                print(json.dumps(found, ensure_ascii=False))

@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     from workbench.log import RunLog
 
 
+def token_counter(engine: Engine, workers: tuple[str, ...]) -> Callable[[str], int]:
+    """How many tokens of the prompt a text of the library will be."""
+    words = Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
+    markers = markers_of(words, workers, special_tokens(engine.tokenizer))
+
+    def count(text: str) -> int:
+        # What the prompt will hold is counted, not what the library has.
+        return len(engine.tokenizer(neutralise(text, markers)).input_ids) if engine.tokenizer else len(text)
+
+    return count
+
+
 class RunMemory:
     """chosen: the tools that are offered anyway are the person's choice, and stay. unsafe: tools whose code may run
     where nothing isolates it."""
@@ -89,13 +101,7 @@ class RunMemory:
         try:
             if self._error is not None:
                 raise self._error
-            words = Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
-            markers = markers_of(words, workers, special_tokens(engine.tokenizer))
-
-            def count(text: str) -> int:
-                # What the prompt will hold is counted, not what the library has.
-                return len(engine.tokenizer(neutralise(text, markers)).input_ids) if engine.tokenizer else len(text)
-
+            count = token_counter(engine, workers)
             self.recalled = prepare(
                 self._home, self._found, base, self._wanted, count_tokens=count, unsafe=self._unsafe
             )
