@@ -9,7 +9,7 @@ result. Several collaborations may share one engine (`advance`). Above: `workben
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -273,6 +273,21 @@ class Collaboration:
         for name in self.space.workers:
             self.space.resume(name)
             self._state(name)
+
+    def retire(self, name: str) -> None:
+        """The worker has ended its turn; what it wrote is fed, and stays."""
+        if self.space.workers[name].state not in ENDED:
+            self._end(name, State.FINISHED)
+
+    def set_sampling(self, name: str, **changes: Any) -> Sampling:
+        """From its next token on the worker samples so; its random numbers go on unless a new seed is given."""
+        sampler = self._samplers[name]
+        new = replace(sampler.sampling, **changes)
+        if "seed" in changes:
+            self._samplers[name] = Sampler(new)
+        else:
+            sampler.sampling = new
+        return new
 
     def stop(self) -> None:
         """Everybody stops where they are; no closing."""

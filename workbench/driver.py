@@ -22,7 +22,7 @@ from hogwild.prompting import SHARED_WORKSPACE, Prompting
 from hogwild.runner import Step
 from hogwild.sampling import Sampling
 from hogwild.views import Feed
-from hogwild.workspace import ENDED
+from hogwild.workspace import ENDED, State
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise, neutralise_tool
@@ -115,6 +115,11 @@ class Driver:
         self._holding: set[str] = set()
         self._states: dict[str, str] = {}
         self._stopped = False
+        self.paused = False
+        self._steps_once = False
+        self.on_said: Callable[[str], None] = lambda line: None
+        self._queue: dict[str, tuple[str | None, str]] = {}
+        self._saying: list[tuple[str, str]] = []
 
     def open(self) -> None:
         """Feed the prompt. Raises ContextOverflow for a task that does not fit."""
@@ -129,14 +134,62 @@ class Driver:
             self._joined(name)
             self.run.add_worker(name)
 
-    def say(self, worker: str, text: str) -> None:
-        """A person's words into a worker's block; a worker that has ended goes on with them."""
+    def retire(self, name: str) -> None:
+        """End one worker's turn; what it was about to hear of its calls is not told."""
         if not self.run.closing:
-            self.run.say(worker, text)
+            self.run.retire(name)
+
+    def pause(self) -> None:
+        self.paused = True
+        self.run.pause()
+
+    def resume(self) -> None:
+        self.paused = False
+        self.run.resume()
+
+    def single_step(self) -> None:
+        """All workers go on until the next step in which something was due has been done."""
+        self.resume()
+        self._steps_once = True
+
+    def set_sampling(self, worker: str | None, changes: Mapping[str, Any]) -> None:
+        """From the next token on."""
+        for name in [worker] if worker is not None else list(self.run.space.workers):
+            if name in self.run.space.workers:
+                sampling = _fields(self.run.set_sampling(name, **changes))
+                self.emit(ev.SamplingChanged(name, {**sampling, "banned": list(sampling["banned"])}))
+
+    def say(self, worker: str | None, text: str, line: str = "") -> None:
+        """A person's words into a worker's block, by default the first's; where nobody sees the others' blocks, into
+        everybody's. A worker that has ended goes on with them."""
+        if self.run.closing:
+            return
+        everybody = list(self.run.space.workers)
+        alone = self.spec.layout == "independent"
+        for name in [worker] if worker is not None else everybody if alone else everybody[:1]:
+            self._saying.append((name, line))
+            self.run.say(name, text)
+        self.on_said(line)
+
+    def queue(self, line: str, worker: str | None, text: str) -> None:
+        """Words that wait until the worker waits for a call or has ended its turn."""
+        self._queue[line] = (worker, text)
+
+    def requeue(self, line: str, text: str) -> None:
+        """Other words for a line that still waits; none take it back."""
+        if line not in self._queue:
+            return
+        worker, _ = self._queue.pop(line)
+        if text:
+            self._queue[line] = (worker, text)
+        self.emit(ev.SayQueued(line, worker, text, "queued"))
 
     def stepped(self, happenings: Sequence[Happening], step: Step, feeds: Sequence[Feed]) -> None:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
         self.steps += 1
+        if self._steps_once:
+            self._steps_once = False
+            self.pause()
         decoded = [one for one in happenings if one.kind == "decoded"]
         if decoded:
             shares = None
@@ -173,6 +226,7 @@ class Driver:
         self.calls.wait(due, patience_s)
         for name in self.run.space.workers:
             self._deliver(name)
+        self._say_queued()
         if not self.calls.open:
             self.run.settle()
 
@@ -287,6 +341,14 @@ class Driver:
         if held and not self.calls.open_of(worker):
             self._holding.discard(worker)
 
+    def _say_queued(self) -> None:
+        """Say the lines whose worker has come to a halt by itself."""
+        for line, (worker, text) in list(self._queue.items()):
+            in_space = self.run.space.workers.get(worker or next(iter(self.run.space.workers)))
+            if in_space is not None and (in_space.state in ENDED or in_space.state is State.WAITING):
+                del self._queue[line]
+                self.say(worker, text, line)
+
     def _waited_for(self) -> list[str]:
         return [name for worker in self.run.space.workers for name in self.calls.open_of(worker)]
 
@@ -300,11 +362,20 @@ class Driver:
             self.emit(ev.BlocksMerged(one.block, one.length, list(one.ids)))
         elif one.kind == "injected":
             source: ev.Source = one.role  # type: ignore[assignment]
-            self.emit(ev.TextInjected(one.worker, one.block, one.text, list(one.ids), source, None))
+            line = self._line_of(one.worker) if source == "person" else None
+            self.emit(ev.TextInjected(one.worker, one.block, one.text, list(one.ids), source, None, line))
         elif one.kind == "state" and self._states.get(one.worker) != one.role:
             self._states[one.worker] = one.role
             state: ev.WorkerState = one.role  # type: ignore[assignment]
             self.emit(ev.WorkerStateChanged(one.worker, state, ""))
+
+    def _line_of(self, worker: str) -> str | None:
+        """The person's line that has just been put into the worker's block; lines of one worker keep their order."""
+        for at, (name, line) in enumerate(self._saying):
+            if name == worker:
+                del self._saying[at]
+                return line or None
+        return None
 
 
 def _fields(sampling: Sampling) -> dict[str, Any]:

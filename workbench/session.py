@@ -34,6 +34,7 @@ from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
 from workbench.remembering import LEARN_EVERY, Remembering, propose
 from workbench.run_memory import RunMemory
+from workbench.steering import MAX_WORKERS, Steerable, Steering
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
@@ -45,11 +46,10 @@ if TYPE_CHECKING:
     from workbench.driver import Driver
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
-MAX_WORKERS = len(NAMES)
 APPROVALS = ("ask", "all", "none")
 
 
-class Run:
+class Run(Steerable):
     """One run, from the moment it was asked for. `await run` and `run.answer` wait for its end."""
 
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
@@ -59,8 +59,7 @@ class Run:
         )
         self._done = threading.Event()
         self._wishes: deque[Callable[[Driver], None]] = deque()
-        self._names = list(NAMES[: settings["workers"]])
-        self._paused = False
+        self._steering = Steering(list(NAMES[: settings["workers"]]), self._wish, self._check_pending)
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
         self._calls: Calls | None = None
@@ -109,45 +108,9 @@ class Run:
         """The calls that wait for a person's word: each has a `call` for `approve` and `reject`, and its arguments."""
         return self._calls.pending() if self._calls is not None and not self._done.is_set() else ()
 
-    def approve(self, call: str, reason: str = "", by: str = "") -> None:
-        """Let a call that asks for a person's word begin."""
-        self._decide(call, True, reason, by)
-
-    def reject(self, call: str, reason: str = "", by: str = "") -> None:
-        """Say no to a call; the worker is told so, with the reason."""
-        self._decide(call, False, reason, by)
-
-    def stop(self) -> None:
-        """End the run after the step it is in. Idempotent."""
-        self._wish(lambda driver: driver.stop())
-
-    def pause(self) -> None:
-        """Hold all workers after the step they are in."""
-        self._wish(self._hold)
-
-    def resume(self) -> None:
-        """Let paused workers go on."""
-        self._wish(self._let_go)
-
-    def say(self, text: str, worker: str | None = None) -> None:
-        """Put your words where a worker writes, by default the first; everybody who sees that block reads them."""
-        if worker is not None and worker not in self._names:
-            raise UsageError(f"There is no worker {worker} in this run; there are {', '.join(self._names)}.")
-        if not text.strip():
-            raise UsageError("There is nothing to say: give some text.")
-        # The first worker's name is known for certain only when the model has been loaded.
-        self._wish(lambda driver: driver.say(worker or driver.spec.workers[0], text))
-
-    def add_worker(self, name: str | None = None) -> str:
-        """Let another worker join; returns its name."""
-        if len(self._names) >= MAX_WORKERS:
-            raise UsageError(f"A run has at most {MAX_WORKERS} workers, and this one has them all.")
-        given = name or next(one for one in NAMES if one not in self._names)
-        if given in self._names:
-            raise UsageError(f"There is a worker named {given} already; give the new one another name.")
-        self._names.append(given)
-        self._wish(lambda driver: driver.add_worker(given))
-        return given
+    def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
+        """A command by its name, as REST and buttons send it; raises UsageError."""
+        return self._steering.command(name, arguments, key, by)
 
     def export(self, path: str | Path) -> Path:
         """Write the run as a notebook; returns where."""
@@ -156,23 +119,14 @@ class Run:
         self._flush()
         return export_run(self._host.log.events(self.id), path)
 
-    def _decide(self, call: str, approved: bool, reason: str, by: str) -> None:
+    def _check_pending(self, call: str) -> None:
         if self._done.is_set() or self._calls is None:
             raise UsageError(f"Call {call} waits for nobody's word: its run is not going on.")
         self._calls.check_pending(call)
-        self._wish(lambda driver: driver.calls.decide(call, approved, reason, by))
 
     def _flush(self) -> None:
         if not self._done.is_set():
             self._writer.flush()
-
-    def _hold(self, driver: Driver) -> None:
-        self._paused = True
-        driver.run.pause()
-
-    def _let_go(self, driver: Driver) -> None:
-        self._paused = False
-        driver.run.resume()
 
     def _wish(self, what: Callable[[Driver], None]) -> None:
         if not self._done.is_set():
@@ -409,7 +363,7 @@ class _Host:
             names = words.names if words else NAMES
             if len(names) < how["workers"]:
                 raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
-            run._names[: how["workers"]] = names[: how["workers"]]
+            run._steering.names[: how["workers"]] = names[: how["workers"]]
             workers = tuple(names[: how["workers"]])
             recalled = run._memory.prepare(self.engine, workers, self.bench.offered_now())
             spec = Spec(
@@ -428,7 +382,7 @@ class _Host:
                 concepts=recalled.text,
             )
             driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)
-            run._calls = driver.calls
+            run._calls, driver.on_said = driver.calls, run._steering.said
             run._writer.append(self._started(run, driver))
             run._memory.begun(run.id, run._writer.append)
             driver.open()
@@ -482,7 +436,7 @@ class _Host:
         self.bench._news = False
         for run, driver in list(self.active.items()):
             self._safely(run, partial(driver.settle, 0.0))
-        waits = all(run._paused or driver.waits for run, driver in self.active.items())
+        waits = all(driver.paused or driver.waits for run, driver in self.active.items())
         if self.active and waits:
             with self.bench._changed:
                 if not self.bench._news and not any(run._wishes for run in self.active) and not self.bench._waiting:
