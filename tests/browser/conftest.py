@@ -4,7 +4,6 @@ The server stands on 127.0.0.1 with a token, in a folder of its own, with its ow
 server and one browser serve all tests of this folder; each test has a browser context of its own.
 """
 
-import importlib.util
 import json
 import os
 import secrets
@@ -20,7 +19,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "workbench")]  # tests/ is no package: helpers are found by path
 
-from lab_server import BOUND_S, Lab, answers, free_port, open_lab  # noqa: E402
+from lab_server import PAGE_S, Lab, answers, execute, free_port, open_lab  # noqa: E402
 
 from workbench import front_end  # noqa: E402
 
@@ -52,11 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE not in item.path.parents:
             continue
-        needs_server = {"lab", "lab_page", "at_lab"} & set(getattr(item, "fixturenames", ()))
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
-        elif needs_server and importlib.util.find_spec("workbench.server") is None:
-            item.add_marker(pytest.mark.skip(reason="needs the server extension"))
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +113,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(BOUND_S * 1000)
+    context.set_default_timeout(PAGE_S * 1000)
     made = context.new_page()
     yield made
     context.close()
@@ -127,7 +123,7 @@ def page(browser: Any) -> Iterator[Any]:
 def lab_page(lab: Lab, browser: Any) -> Iterator[Any]:
     """JupyterLab takes seconds to load, so most tests share one page of it."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(BOUND_S * 1000)
+    context.set_default_timeout(PAGE_S * 1000)
     made = context.new_page()
     open_lab(lab, made, secrets.token_hex(4))
     yield made
@@ -137,7 +133,7 @@ def lab_page(lab: Lab, browser: Any) -> Iterator[Any]:
 @pytest.fixture
 def at_lab(lab_page: Any) -> Any:
     """The page at JupyterLab's launcher, with nothing else open."""
-    lab_page.evaluate("() => window.jupyterapp.commands.execute('application:close-all')")
+    execute(lab_page, "application:close-all")
     lab_page.locator(".wb-main").first.wait_for(state="detached")
     lab_page.locator(".jp-Launcher").first.wait_for()
     return lab_page

@@ -17,6 +17,8 @@ from workbench.log import RunLog, new_run_id
 from workbench.paths import log_path
 
 BOUND_S = 60
+PAGE_S = 30
+"""How long a page may take for anything."""
 
 
 @dataclass
@@ -95,3 +97,11 @@ def open_lab(lab: Lab, page: Any, workspace: str, tree: str = "") -> None:
     page.goto(f"{lab.url}lab/workspaces/{workspace}{tree}?token={lab.token}")
     page.wait_for_selector("#jp-main-dock-panel .lm-TabBar-tab", state="attached")
     page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+
+def execute(page: Any, command: str, **args: Any) -> None:
+    """Execute one of JupyterLab's commands, as its palette does."""
+    # What a command returns is a widget with all that hangs on it: it does not travel.
+    page.evaluate(
+        "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)", [command, args]
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_server import Lab, open_lab
+from lab_server import Lab, execute, open_lab
 from nbconvert import HTMLExporter
 from staged_runs import HOSTILE, NAMES, QUESTIONS, Story, worksheet
 
@@ -22,14 +22,14 @@ THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"
 
 def open_run(page: Any, run_id: str) -> Any:
     """Open a run by its command, as the palette does; returns the panel."""
-    page.evaluate("(runId) => window.jupyterapp.commands.execute('agent-workbench:open-run', {runId})", run_id)
+    execute(page, "agent-workbench:open-run", runId=run_id)
     panel = page.locator(f"[id='agent-workbench-run-{run_id}']")
     panel.locator(".wb-lane").first.wait_for()
     return panel
 
 
 def show_side_bar(page: Any) -> Any:
-    page.evaluate("() => window.jupyterapp.commands.execute('agent-workbench:show-sidebar')")
+    execute(page, "agent-workbench:show-sidebar")
     side = page.locator(".wb-side")
     side.locator(".wb-pane").first.wait_for()
     return side
@@ -109,8 +109,7 @@ def test_hostile_text_is_shown_as_text_in_every_view_and_runs_nothing(lab: Lab, 
     side.locator(f"[data-run='{run_id}']").wait_for()
     panel = open_run(at_lab, run_id)
     panel.locator(".wb-status[data-status='failed']").wait_for()
-    for closed in panel.locator("details:not([open]) > summary").all():
-        closed.click()
+    panel.evaluate("(node) => node.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert panel.inner_text().count("<script>window.hacked=1</script>") >= 6
     assert at_lab.evaluate("window.hacked") == 0
     assert not dialogs
@@ -134,15 +133,14 @@ def test_long_names_and_many_workers_stay_inside_the_panel(lab: Lab, at_lab: Any
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_serious(lab: Lab, at_lab: Any, theme: str) -> None:
     run_id = lab.record(worksheet(3))
-    at_lab.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    execute(at_lab, "apputils:change-theme", theme=theme)
     at_lab.wait_for_function("(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
     show_side_bar(at_lab).locator(f"[data-run='{run_id}']").wait_for()
     panel = open_run(at_lab, run_id)
     panel.locator(".wb-status[data-status='solved']").wait_for()
-    for closed in panel.locator("details:not([open]) > summary").all():
-        closed.click()
+    panel.evaluate("(node) => node.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert serious(at_lab) == []
-    at_lab.evaluate("() => window.jupyterapp.commands.execute('agent-workbench:new-run')")
+    execute(at_lab, "agent-workbench:new-run")
     at_lab.locator(".wb-new").wait_for()
     assert serious(at_lab) == []
 
@@ -190,10 +188,7 @@ def test_after_a_reload_the_panel_and_the_side_bar_are_there_again_and_complete(
 
 def test_two_runs_stand_side_by_side_and_move_together(lab: Lab, at_lab: Any) -> None:
     left, right = lab.record(worksheet(2)), lab.record(worksheet(2, QUESTIONS[::-1]))
-    at_lab.evaluate(
-        "([left, right]) => window.jupyterapp.commands.execute('agent-workbench:compare-runs', {left, right})",
-        [left, right],
-    )
+    execute(at_lab, "agent-workbench:compare-runs", left=left, right=right)
     both = at_lab.locator(".wb-both")
     both.locator(".wb-compared").nth(1).locator(".wb-status[data-status='solved']").wait_for()
     both.locator(".wb-shared input").fill("2")
