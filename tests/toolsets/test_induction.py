@@ -87,6 +87,29 @@ def test_a_value_that_the_task_gives_is_no_edge() -> None:
     assert unexplained[1].terms["a"] == Result("1")
 
 
+def asked_in_two(run: str, price: int, percent: int) -> Trace:
+    """A person who asks for the discount, and then passes its value on in a question of their own."""
+    off = price * percent // 100
+    plan = Plan(
+        (
+            PlannedCall("1", "percent_of", {"percent": percent, "value": price}),
+            PlannedCall("2", "subtract", {"a": price, "b": off}),
+        )
+    )
+    return traced(run, f"1. What is {percent} percent of {price}?\n2. What is {price} minus {off}?", plan)
+
+
+def test_a_result_that_a_person_passes_on_in_the_task_is_an_edge_once_three_runs_with_other_values_agree() -> None:
+    asked = [asked_in_two(f"run{number}", *one) for number, one in enumerate([(80, 25), (200, 15), (640, 35)])]
+    (found,) = induce(asked, STANDARD)
+    assert [part.tool for part in found.composite.parts] == ["percent_of", "subtract"]
+    assert found.composite.parts[1].arguments["b"] == Result("1")
+    assert induce(asked[:2], STANDARD) == []
+    # Twenty each time: the two questions may have nothing to do with each other.
+    same = [asked_in_two(f"run{number}", *one) for number, one in enumerate([(80, 25), (100, 20), (200, 10), (400, 5)])]
+    assert induce(same, STANDARD) == []
+
+
 def test_small_numbers_and_truth_values_are_equal_by_accident() -> None:
     plan = Plan((PlannedCall("1", "add", {"a": 1, "b": 1}), PlannedCall("2", "multiply", {"a": 2, "b": 50})))
     assert flow_of(traced("r", "Something.", plan), STANDARD)[1].terms["a"] == Constant(2)

@@ -3,7 +3,9 @@
 In: a `Trace` and the tools. Out: for each call its arguments as terms: a constant, or the result of another call. Two
 things make an edge: a reference that was written (`$1`), and the equality of a value with an earlier result where
 nothing else explains it: the value does not stand in the task's text, is not one of the small values that are equal by
-accident, and no other kind of result has it. Pure. Neighbours: `fragments` cuts pieces out of what is made here.
+accident, and no other kind of result has it. With `told`, values that stand in the text count too: a person who asks
+for 25 percent of 80 and then for 80 minus 20 has passed the 20 on. One run says nothing of that; `induce` asks for
+several, with other values each. Pure. Neighbours: `fragments` cuts pieces out of what is made here.
 """
 
 from __future__ import annotations
@@ -38,10 +40,11 @@ class FlowCall:
         return tuple(dict.fromkeys(result.call for term in self.terms.values() for result in results_in(term)))
 
 
-def flow_of(trace: Trace, tools: Mapping[str, Tool]) -> tuple[FlowCall, ...]:
+def flow_of(trace: Trace, tools: Mapping[str, Tool], *, told: bool = False) -> tuple[FlowCall, ...]:
     """The calls of a trace with the flow of data between them; calls of tools that are not known are left out."""
-    explained = {word.replace(",", "").lower() for word in _WORDS.findall(trace.task)}
-    text = " ".join(trace.task.lower().split())
+    task = "" if told else trace.task
+    explained = {word.replace(",", "").lower() for word in _WORDS.findall(task)}
+    text = " ".join(task.lower().split())
     found: list[FlowCall] = []
     known: dict[str, TracedCall] = {}
     for call in trace.calls:

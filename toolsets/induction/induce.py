@@ -31,6 +31,8 @@ from toolsets.induction.traces import Trace, same_value, value_key
 from toolsets.tool import Tool
 
 MIN_INSTANCES: Final = 2
+MIN_TOLD: Final = 3
+"""Instances, each with other values, where a person passed a result on in the text of the task: fewer may be chance."""
 MAX_KEPT: Final = 20
 
 
@@ -62,16 +64,14 @@ def induce(
     """The composites that the traces teach, none of which shares calls with another. Tools that change something are
     not run again, so nothing is learnt of them."""
     harmless = {name: tool for name, tool in tools.items() if tool.effect == "read"}
-    by_shape: defaultdict[str, list[Fragment]] = defaultdict(list)
-    seen: set[tuple[str, ...]] = set()
-    for number, trace in enumerate(traces):
-        for fragment in fragments_of(number, flow_of(trace, harmless)):
-            # The same question asked again says nothing new, however often it is asked.
-            key = (fragment.shape, *(value_key(value) for _, _, value in leaves_of(fragment)))
-            if key not in seen:
-                seen.add(key)
-                by_shape[fragment.shape].append(fragment)
-    groups = {shape: found for shape, found in by_shape.items() if len(found) >= min_instances}
+    groups = {
+        shape: found for shape, found in _by_shape(traces, harmless, told=False).items() if len(found) >= min_instances
+    }
+    groups |= {
+        shape: found
+        for shape, found in _by_shape(traces, harmless, told=True).items()
+        if len(found) >= max(MIN_TOLD, min_instances) and _links_vary(found)
+    }
     taken: set[tuple[int, str]] = set()
     kept: list[Induced] = []
     while groups and len(kept) < MAX_KEPT:
@@ -108,6 +108,28 @@ def is_true(general: Generalised, fragments: Sequence[Fragment], tools: Mapping[
         if not same_value(result, fragment.last.call.result):
             return False
     return True
+
+
+def _by_shape(traces: Sequence[Trace], tools: Mapping[str, Tool], *, told: bool) -> dict[str, list[Fragment]]:
+    by_shape: defaultdict[str, list[Fragment]] = defaultdict(list)
+    seen: set[tuple[str, ...]] = set()
+    for number, trace in enumerate(traces):
+        for fragment in fragments_of(number, flow_of(trace, tools, told=told)):
+            # The same question asked again says nothing new, however often it is asked.
+            key = (fragment.shape, *(value_key(value) for _, _, value in leaves_of(fragment)))
+            if key not in seen:
+                seen.add(key)
+                by_shape[fragment.shape].append(fragment)
+    return by_shape
+
+
+def _links_vary(fragments: Sequence[Fragment]) -> bool:
+    """Whether every result that is passed on was another one in enough of the instances."""
+    passed_on = (
+        {value_key(fragment.calls[number].call.result) for fragment in fragments}
+        for number in range(len(fragments[0].calls) - 1)
+    )
+    return all(len(values) >= MIN_TOLD for values in passed_on)
 
 
 def _size(arguments: Sequence[int]) -> int:
