@@ -334,7 +334,7 @@ def test_a_model_without_a_chat_template_and_one_without_a_system_role_run(
 
 
 def test_a_model_without_words_of_its_own_gets_the_general_ones(main: Callable[..., Ended], tmp_path: Path) -> None:
-    folder = save(tmp_path / "model", ["Final answer:", " 42"], words=None)
+    folder = save(tmp_path / "model", ["Final answer:", " 42"], words=None, max_positions=4096)
     ended = main("run", "What?", "--model", str(folder), "--json")
     assert (ended.code, json.loads(ended.out)["answer"]) == (0, "42")
 
