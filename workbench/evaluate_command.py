@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,6 +35,7 @@ ABOUT = {
     "concepts": "Questions that need a concept, with the concepts in the prompt and without.",
     "misled": "Irrelevant concepts beside the needed ones.",
     "crowd": "12 items for 1, 2, 4 and 8 workers: speed-up, items claimed twice.",
+    "layouts": "Single calls by 2 workers in each layout: items claimed twice.",
     "lines": "A person says in mid-run that an item is not needed, or adds one.",
     "long": "30 items: a context of some 4,000 tokens.",
     "outside": "Questions that no tool answers, and questions about other items' answers.",
@@ -51,8 +53,14 @@ def worksheets(
         str, typer.Option(help="none, fixed or continual: with the library, against without it.")
     ] = "none",
     as_json: AsJson = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Measure speed-up, layouts and unseen tools too; write a page with plots here.")
+    ] = None,
 ) -> None:
     """Held-out worksheets of 4 to 6 items: how many items come out right, in how many steps."""
+    if report is not None:
+        _report(report, seeds, model, as_json)
+        return
     from workbench.evaluate import evaluate_worksheets
     from workbench.evaluate_memory import evaluate_memory
     from workbench.session import _check
@@ -63,14 +71,14 @@ def worksheets(
     engine = load_engine(model)
     with _Bar("worksheets", len(chosen) * (1 if memory == "none" else 2), hidden=as_json) as bar:
         if memory == "none":
-            report = evaluate_worksheets(engine, chosen, workers=workers, layout=layout, progress=bar)
+            found = evaluate_worksheets(engine, chosen, workers=workers, layout=layout, progress=bar)
         else:
-            report = evaluate_memory(engine, chosen, memory, workers=workers, layout=layout, progress=bar)
+            found = evaluate_memory(engine, chosen, memory, workers=workers, layout=layout, progress=bar)
     if as_json:
-        print(json.dumps(report))
+        print(json.dumps(found))
         return
     table = Table("figure", "value", title=f"{len(chosen)} held-out worksheets, {workers} workers, {layout}")
-    for name, value in report.items():
+    for name, value in found.items():
         table.add_row(name, str(value))
     Console().print(table)
 
@@ -107,6 +115,18 @@ def _measure(names: list[str], seeds: str, model: str, as_json: bool) -> None:
     if as_json:
         found = [report.to_json() for report in reports]
         print(json.dumps(found if len(names) > 1 else found[0]))
+
+
+def _report(folder: Path, seeds: str, model: str, as_json: bool) -> None:
+    from workbench.evaluate_report import PARTS, gather, prepared, write
+    from workbench.evaluate_sets import SETS
+
+    chosen, target = _seeds(seeds), prepared(folder)
+    engine = load_engine(model)
+    with _Bar("report", len(chosen) * sum(len(SETS[part].cases) for part in PARTS), hidden=as_json) as bar:
+        data = gather(engine, model, chosen, bar)
+    page, notebook = write(data, target)
+    print(json.dumps(data) if as_json else f"{page}\n{notebook}")
 
 
 def table_of(report: SetReport) -> Table:

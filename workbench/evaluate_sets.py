@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hogwild.embedded.worksheets import Worksheet, make_worksheet
 from hogwild.embedded.world import Scope, make_sheet
+from hogwild.layouts import LAYOUTS
 from workbench import intervals
 from workbench.evaluate import Score, Trial, play
 from workbench.intervals import Interval
@@ -135,7 +136,7 @@ def _by_tag(scores: Sequence[Score]) -> list[Figure]:
 
 
 def _single(seed: int) -> Trial:
-    return Trial(make_worksheet(seed, "held_out", num_items=(4, 6), all_tools=True))
+    return Trial(_sheet_of((4, 6), seed))
 
 
 def _plans(seed: int) -> Trial:
@@ -164,7 +165,11 @@ def _misled(how_many: tuple[int, int]) -> Callable[[int], Trial]:
 
 
 def _crowd(workers: int, layout: str = "contiguous") -> Callable[[int], Trial]:
-    return lambda seed: Trial(make_worksheet(seed, "held_out", num_items=12, all_tools=True), workers, layout)
+    return lambda seed: Trial(_sheet_of(12, seed), workers, layout)
+
+
+def _apart(layout: str) -> Callable[[int], Trial]:
+    return lambda seed: Trial(_sheet_of((4, 6), seed), layout=layout)
 
 
 def _lines(seed: int) -> Trial:
@@ -175,7 +180,7 @@ def _long(seed: int) -> Trial:
     return Trial(_sheet_of(30, seed))
 
 
-def _sheet_of(items: int, seed: int) -> Worksheet:
+def _sheet_of(items: int | tuple[int, int], seed: int) -> Worksheet:
     return make_worksheet(seed, "held_out", num_items=items, all_tools=True)
 
 
@@ -225,6 +230,11 @@ def _crowd_figures(scores: Scores) -> list[Figure]:
     return [*found, *(_correct(each, name=f"items correct, {name}") for name, each in scores.items())]
 
 
+def _layout_figures(scores: Scores) -> list[Figure]:
+    twice = [_twice(each, name=f"items claimed twice, {layout}") for layout, each in scores.items()]
+    return [*twice, *(_correct(each, name=f"items correct, {layout}") for layout, each in scores.items())]
+
+
 def _line_figures(scores: Scores) -> list[Figure]:
     each = scores["all"]
     obeyed = _share("lines obeyed", sum(one.obeyed for one in each), sum(one.in_time for one in each), ">= 0.9")
@@ -250,6 +260,7 @@ SETS: Final[Mapping[str, EvaluationSet]] = {
         ),
         _crowd_figures,
     ),
+    "layouts": EvaluationSet(tuple(Case(layout, _apart(layout)) for layout in LAYOUTS), _layout_figures),
     "lines": _one(_lines, _line_figures),
     "long": _one(_long, lambda scores: [_correct(scores["all"], ">= 0.85"), _twice(scores["all"])]),
     "outside": _one(_outside, lambda scores: _by_tag(scores["all"])),

@@ -64,9 +64,9 @@ def export_run(events: Iterable[Event], path: str | Path) -> Path:
     every = list(events)
     record, stored = Record.of(every), StoredRun.of(every)
     if target.suffix == ".html":
-        _write_whole(target, page(record, stored))
+        write_whole(target, page(record, stored))
     else:
-        _write_whole(target, nbformat.writes(notebook(record, stored)) + "\n")
+        write_whole(target, nbformat.writes(notebook(record, stored)) + "\n")
     return Path(path)
 
 
@@ -215,7 +215,7 @@ def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
-def _write_whole(target: Path, text: str) -> None:
+def write_whole(target: Path, text: str) -> None:
     """Beside its place first, then moved there: a reader sees the old file or the new one."""
     beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
     try:
