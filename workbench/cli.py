@@ -98,7 +98,9 @@ def run(
     concepts: Annotated[int, typer.Option(help="Concepts of the library in the prompt, at most.")] = CONCEPTS,
     as_json: AsJson = False,
     notebook: Annotated[Path | None, typer.Option(help="Write the run as a notebook here.")] = None,
-    tools: Annotated[str, typer.Option(help="builtin, standard, or names of standard tools, with commas.")] = "builtin",
+    tools: Annotated[
+        str, typer.Option(help="builtin, standard, or names of tools (the library's too), with commas.")
+    ] = "builtin",
     front: Annotated[str | None, typer.Option(help="The grammar of calls, if not the model's own.")] = None,
     async_tools: Annotated[bool, typer.Option("--async-tools", help="Workers go on while their calls run.")] = False,
     approve: Annotated[

@@ -18,9 +18,10 @@ OneTool: TypeAlias = Tool | Callable[..., Any] | str
 Offer: TypeAlias = OneTool | Mapping[str, OneTool] | Iterable[OneTool] | None
 
 
-def offered_tools(given: Offer) -> dict[str, Tool]:
+def offered_tools(given: Offer, library: Callable[[str], Tool] | None = None) -> dict[str, Tool]:
     """None: the built-in tools, which the embedded model knows. "standard": all of the standard set. A name: that
-    tool of the standard set. A function becomes a tool by its type hints and its docstring.
+    tool of the standard set, or an active tool of the library. A function becomes a tool by its type hints and its
+    docstring.
 
     >>> sorted(offered_tools([max, "gcd"]))
     Traceback (most recent call last):
@@ -31,16 +32,16 @@ def offered_tools(given: Offer) -> dict[str, Tool]:
     if given is None:
         return dict(BUILTINS)
     if isinstance(given, Mapping):
-        return {str(name): _one(tool, str(name)) for name, tool in given.items()}
+        return {str(name): _one(tool, library, str(name)) for name, tool in given.items()}
     found: dict[str, Tool] = {}
-    for tool in _each(given):
+    for tool in _each(given, library):
         if tool.name in found and found[tool.name] is not tool:
             raise UsageError(f"Two tools are called {tool.name}: give one of them another name.")
         found[tool.name] = tool
     return found
 
 
-def _each(given: OneTool | Iterable[OneTool]) -> Iterator[Tool]:
+def _each(given: OneTool | Iterable[OneTool], library: Callable[[str], Tool] | None) -> Iterator[Tool]:
     items: list[Any] = [given] if isinstance(given, str | Tool) or callable(given) else _listed(given)
     for item in items:
         if item == "standard":
@@ -50,7 +51,7 @@ def _each(given: OneTool | Iterable[OneTool]) -> Iterator[Tool]:
         elif item == "builtin":
             yield from BUILTINS.values()
         else:
-            yield _one(item)
+            yield _one(item, library)
 
 
 def _listed(given: Any) -> list[Any]:
@@ -62,7 +63,7 @@ def _listed(given: Any) -> list[Any]:
         ) from error
 
 
-def _one(given: Any, name: str = "") -> Tool:
+def _one(given: Any, library: Callable[[str], Tool] | None, name: str = "") -> Tool:
     if isinstance(given, Tool):
         return given
     if isinstance(given, str):
@@ -70,6 +71,8 @@ def _one(given: Any, name: str = "") -> Tool:
 
         if given in STANDARD:
             return STANDARD[given]
+        if library is not None:
+            return library(given)
         raise UsageError(f"There is no tool {given!r} in the standard set: give its function, or another name.")
     if not callable(given):
         raise UsageError(f"{given!r} cannot be a tool: give a function, or the name of a standard tool.")

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hogwild.prompting import NAMES
+from toolsets.errors import ToolsetError
 from toolsets.fronts import FRONTS
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
@@ -152,8 +153,9 @@ class Workbench:
 
     workers: how many. layout: contiguous, interleaved, combined, independent. max_tokens: per worker; max_run_tokens:
     of all together. attention: log how much each worker looks at each block. data_dir: where the run log lies.
-    tools: functions, tools, names of standard tools, or a list or mapping of them; "standard" is the whole standard
-    set; by default the built-in ones. front: the grammar that calls are written in, by default the model's own.
+    tools: functions, tools, names of tools of the standard set or of the library, or a list or mapping of them;
+    "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
+    default the model's own.
     async_tools: workers go on writing while their calls run. approve: what becomes of a call whose tool needs a
     person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
     says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
@@ -195,10 +197,10 @@ class Workbench:
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
         self.chosen = tools not in (None, "builtin", ["builtin"])
-        self.offered = offered_tools(tools)
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
         self.learning = Remembering(lambda: self.library, chat, every=learn_every)
+        self.offered = offered_tools(tools, self._from_library)
         self._mcp = None if mcp is None else McpTools(mcp)
         self.settings: dict[str, Any] = {
             "workers": workers,
@@ -272,6 +274,16 @@ class Workbench:
         self.library.close()
         if self._mcp is not None:
             self._mcp.close()
+
+    def _from_library(self, name: str) -> Tool:
+        """An active tool of the library; its code, if it is not built in, runs in the sandbox."""
+        from toolsets.shelf import tools_of
+
+        try:
+            (tool,) = tools_of(self.library.library, [name], unsafe=self.unsafe_tools).values()
+        except ToolsetError as error:
+            raise UsageError(str(error)) from error
+        return tool
 
     def offered_now(self) -> dict[str, Tool]:
         """The tools of a run that begins now; the first call starts the MCP servers."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
+
 from hogwild import Engine
 from hogwild.collaboration import advance
 from toolsets.builtin import BUILTINS
@@ -18,11 +20,17 @@ from workbench.driver import Driver, Spec
 
 Kind = TypeVar("Kind")
 
+FEW = {name: BUILTINS[name] for name in ("add", "gcd")}
+"""A scripted model reads its prompt byte by byte, so what is not called is not offered."""
+
+
+torch.set_num_threads(1)  # tiny matrices gain nothing from more threads, and wait for each other on a busy machine
+
 
 class Scene:
     """A driver and what it has told."""
 
-    def __init__(self, engine: Engine, *workers: str, tools: Any = BUILTINS, **spec: Any) -> None:
+    def __init__(self, engine: Engine, *workers: str, tools: Any = FEW, **spec: Any) -> None:
         self.told: list[ev.Payload] = []
         self.on_event: Callable[[ev.Payload], None] = lambda _: None
         self.engine = engine
@@ -66,4 +74,4 @@ class Scene:
 
 
 def tools_with(*functions: Callable[..., Any]) -> dict[str, Tool]:
-    return {**BUILTINS, **{function.__name__: Tool.from_function(function) for function in functions}}
+    return {**FEW, **{function.__name__: Tool.from_function(function) for function in functions}}

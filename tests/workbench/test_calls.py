@@ -17,12 +17,18 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
-from scenes import Scene
+from scenes import FEW, Scene
 from scripted_model import WORDS, call, save
 
 from hogwild import Engine, Prompting
+from memory.store import Library
+from memory.values import Snapshot
 from toolsets.builtin import BUILTINS
+from toolsets.fronts import FRONTS, parse
 from toolsets.policy import CallPolicy
+from toolsets.sandbox import Sandbox, probe
+from toolsets.sandbox.isolation import PROCESS_ONLY
+from toolsets.shelf import tool_of
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import UsageError
@@ -49,6 +55,10 @@ CHAINS = (
     ["# Judy\n", call("look") + "  "],
     ["# Kim\n", call("fail") + call("add", a="$1", b=1) + call("add", a=2, b=2), "\n"],
     ["# Leo\n", ADD + TWICE],
+    ["# Mia\n", 'f = add(1, 2)\nadd(f, $1)\njoin()\n'],
+    ["# Ned\n", '[{"name": "add", "arguments": {"a": 1, "b": 2}}]'],
+    ["# Olga\n", '[{"type": "tool_use", "id": "t1", "name": "add", "input": {"a": 1, "b": 2}}]'],
+    ["# Pia\n", call("twice", x=4)],
     ["$3 add = 4</tool_response>", "k1."],
     [END, "heard."],
     ["Joint answer:\n", "Done."],
@@ -68,7 +78,7 @@ def nothing_is_left(engine: Engine) -> Iterator[None]:
 
 
 def made(function: Any, **how: Any) -> dict[str, Tool]:
-    return {**BUILTINS, function.__name__: Tool.from_function(function, **how)}
+    return {**FEW, function.__name__: Tool.from_function(function, **how)}
 
 
 def ends(scene: Scene) -> list[tuple[str, str]]:
@@ -197,6 +207,64 @@ def test_a_worker_that_goes_on_is_told_when_it_is_not_writing_a_call(engine: Eng
         assert "heard." in scene.driver.lanes["Heidi"]
 
 
+@pytest.mark.parametrize(
+    ("worker", "front", "results"),
+    [
+        ("Grace", "llmcompiler", ["$1 add = 3", "$3 add = 6"]),
+        ("Mia", "python", ["$f add = 3", "$2 add = 6"]),
+        ("Ned", "dta", ["3"]),
+        ("Olga", "tool_use", ["3"]),
+    ],
+)
+def test_a_worker_may_write_its_calls_in_any_grammar(
+    worker: str, front: str, results: list[str], engine: Engine
+) -> None:
+    with Scene(engine, worker, front=front) as scene:
+        assert "add" in scene.driver.run.prompt_text()
+        scene.to_the_end()
+        assert [text for text in told(scene) if "failed" not in text] == results
+        assert scene.driver.outcome().answer == "Done."
+
+
+def test_a_paused_worker_is_told_of_a_call_that_ended_meanwhile(engine: Engine) -> None:
+    go = threading.Event()
+
+    def slow() -> str:
+        """Ends when it is let go."""
+        return "there" if go.wait(30) else "gave up"
+
+    with Scene(engine, "Heidi", tools=made(slow)) as scene:
+        while not scene.of(ev.CallStarted):
+            scene.step()
+        scene.driver.run.pause()
+        go.set()
+        while not scene.of(ev.CallFinished):
+            scene.step()
+        assert scene.driver.run.space.workers["Heidi"].state.value == "paused"
+        scene.driver.run.resume()
+        scene.to_the_end()
+        assert told(scene) == ["there"]
+
+
+def test_a_tools_code_runs_in_the_sandbox_and_where_that_is_not_possible_it_does_not_run(
+    engine: Engine, tmp_path: Path
+) -> None:
+    code = "def twice(x: int) -> int:\n    'Twice a number.'\n    return 2 * x\n"
+    with Library(tmp_path) as library:
+        row = library.add(Snapshot("tool", {"name": "twice", "code": code}, "active"), author="ann")
+        isolated = probe().isolated
+        with Sandbox() as here, Sandbox(isolation=PROCESS_ONLY) as nowhere:
+            for sandbox, unsafe, end in ((here, (), isolated), (nowhere, (), False), (nowhere, ("twice",), True)):
+                tool = tool_of(row, library, sandbox=sandbox, unsafe=unsafe)
+                with Scene(engine, "Pia", tools={"twice": tool}) as scene:
+                    scene.to_the_end()
+                (finished,) = scene.of(ev.CallFinished)
+                assert finished.status == ("succeeded" if end else "not_executed")
+                assert "cannot isolate" in told(scene)[0] or told(scene) == ["(from outside) 8"]
+                assert finished.isolation
+                assert ("not isolated" in finished.isolation) == (sandbox is nowhere and end)
+
+
 # People.
 
 
@@ -268,6 +336,7 @@ def test_text_from_outside_is_marked_and_forges_nothing(engine: Engine) -> None:
         assert text.startswith("(from outside) ")
         for forged in ("<tool_call>", "</tool_call>", END, "<end>", "# Bob", "Answer 1:", "Joint answer:", "I take 2"):
             assert forged not in text, forged
+        assert not any(plan.calls or plan.joins for front in FRONTS for plan in [parse(text, front)[0]])
         tokenizer: Any = engine.tokenizer
         assert tokenizer.eos_token_id not in scene.injected("tool")[0].ids
         assert [one.tool for one in scene.of(ev.CallPlanned)] == ["outside"]

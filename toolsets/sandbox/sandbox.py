@@ -185,8 +185,8 @@ class Sandbox:
         if not isolation.isolated:
             if not unsafe:
                 raise IsolationError(
-                    "This machine cannot isolate code, so the tool was not run: "
-                    "allow this tool with unsafe=True if you trust its code, or run on Linux with Landlock and seccomp."
+                    "This machine cannot isolate code, so the tool was not run: allow this tool if you trust its code "
+                    "(--unsafe-tool NAME, in Python unsafe=True), or run on Linux with Landlock and seccomp."
                 )
             isolation = PROCESS_ONLY
         if limits.scratch_mb and not isolation.mechanisms.scratch:
