@@ -25,8 +25,9 @@ from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import LogError, UsageError, WorkbenchError
+from workbench.learning import learn_tools
 from workbench.libraries import Concepts, Libraries, Tools
-from workbench.library_values import Proposal
+from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
 from workbench.mcp_tools import Given, McpTools
 from workbench.models import load_engine
@@ -241,6 +242,11 @@ class Workbench:
     def learn_concepts(self, *runs: str) -> Proposal:
         """Concepts that these runs teach, by default all that were solved: to be looked at, then `apply`."""
         return propose(self.library, self.log, [self.log.find(run) for run in runs] or None, self.learning.chat)
+
+    def learn_tools(self, *runs: str) -> Rows:
+        """Composite tools that recur in these runs, by default in all that were solved, as proposed rows."""
+        learnt = learn_tools(self.log, self.library.library, [self.log.find(run) for run in runs] or None)
+        return Rows(tuple(self.tools.show(row.row_id) for row in learnt.rows))
 
     def run(self, task: str, **overrides: Any) -> Run:
         """Start a run and return its handle at once. Overrides: any of the settings above, for this run only."""
