@@ -21,6 +21,7 @@ from rich.table import Table
 
 from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
+from workbench.engine_command import engine
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
 from workbench.evaluate_command import evaluation
 from workbench.keys import is_interactive, keys
@@ -52,6 +53,7 @@ concepts_app = commands("concept")
 add_remembering(tools, concepts_app)
 app.add_typer(concepts_app, name="concepts")
 app.command()(plan)
+app.command()(engine)
 app.command()(mcp)
 
 _PACKAGES = ("agent-workbench", "torch", "transformers", "anywidget", "jupyterlab")

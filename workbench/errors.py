@@ -13,6 +13,7 @@ Neighbours: raised by every file of this room, printed by the command line and b
     │   ├── LogTooNew               written by a newer workbench
     │   ├── LogDamaged              not a run log, or a broken one
     │   └── LogTimeout              nothing new arrived in the time that was given
+    ├── EngineError             1   the engine's process does not run, does not start, or does not answer
     └── ModelError              1   the model cannot be found, loaded or shared
 """
 
@@ -61,6 +62,10 @@ class LogDamaged(LogError):
 
 class LogTimeout(LogError):
     """A run that is being followed said nothing for the time that was given."""
+
+
+class EngineError(WorkbenchError):
+    """The engine's process does not run, does not start, or does not answer."""
 
 
 class ModelError(WorkbenchError):

@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
 
 from hogwild.prompting import NAMES
 from toolsets.errors import ToolsetError
@@ -24,6 +24,8 @@ from toolsets.fronts import FRONTS
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
+from workbench.engine.client import EngineClient
+from workbench.engine.remote import RemoteRun
 from workbench.errors import LogError, UsageError, WorkbenchError
 from workbench.learning import learn_tools
 from workbench.libraries import Concepts, Libraries, Tools
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from workbench.driver import Driver
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
+EngineKind = Literal["thread", "process", "auto"]
 APPROVALS = ("ask", "all", "none")
 
 
@@ -157,6 +160,8 @@ class Workbench:
     tools: functions, tools, names of tools of the standard set or of the library, or a list or mapping of them;
     "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
     default the model's own.
+    engine: "thread" works in this process; "process" in one of the engine's own, started where there is none, so that
+    runs go on when this process ends; "auto" in that process where there is one already.
     async_tools: workers go on writing while their calls run. approve: what becomes of a call whose tool needs a
     person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
     says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
@@ -195,8 +200,10 @@ class Workbench:
         more_tools: int = MORE_TOOLS,
         learn_every: int = LEARN_EVERY,
         chat: Chat | None = None,
+        engine: EngineKind = "thread",
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
+        self._process = _process(engine, model, data_dir, own=tools is not None or mcp is not None or unsafe_tools)
         self.chosen = tools not in (None, "builtin", ["builtin"])
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
@@ -258,6 +265,10 @@ class Workbench:
         read_task(task)
         if self._closed:
             raise UsageError("This workbench is closed; make a new one.")
+        if self._process is not None:
+            self._process.start(self.device, self.dtype)
+            run_id = self._process.call("start", task=task, settings=_sendable(settings))["run_id"]
+            return cast(Run, RemoteRun(run_id, self.log, self._process))  # the same face
         run_id = new_run_id()
         run = Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task)
         run._memory.search(task, self._wake)
@@ -504,6 +515,25 @@ class _Host:
 
 
 _UNUSUAL: dict[str, Any] = {"front": None, "async_tools": False, "approve": "ask", "policy": None}
+
+
+def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: object) -> EngineClient | None:
+    """The engine's process, where runs are to work in it; raises UsageError for what only this process has."""
+    if kind not in get_args(EngineKind):
+        raise UsageError(f"engine must be one of {', '.join(get_args(EngineKind))}; it is {kind!r}.")
+    if kind == "thread" or (kind == "auto" and own):
+        return None
+    if own:
+        raise UsageError('Tools of your own work in this process only: use engine="thread".')
+    client = EngineClient(model, Path(data_dir) if data_dir is not None else None)
+    return client if kind == "process" or client.status()["state"] in ("ready", "busy") else None
+
+
+def _sendable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON; raises UsageError for a policy, which is an object of this process."""
+    if settings["policy"] is not None:
+        raise UsageError('A policy works in this process only: use engine="thread".')
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _as_ours(error: Exception) -> WorkbenchError:

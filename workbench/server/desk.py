@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from workbench.engine.client import EngineClient
 from workbench.errors import (
+    EngineError,
     LogDamaged,
     LogFull,
     LogLocked,
@@ -24,6 +27,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.log import RunLog, RunSummary
+from workbench.models import EMBEDDED
 from workbench.visible import one_line
 
 Given = ParamSpec("Given")
@@ -38,6 +42,7 @@ _STATUS: tuple[tuple[type[WorkbenchError], int, str], ...] = (
     (LogTooNew, 500, "log_too_new"),
     (LogDamaged, 500, "log_damaged"),
     (ModelError, 500, "model"),
+    (EngineError, 503, "engine"),
 )
 TASK_CHARS = 300
 
@@ -48,6 +53,61 @@ class Desk:
     def __init__(self, data_dir: Path | None = None) -> None:
         self.data_dir = data_dir
         self._log: RunLog | None = None
+        self.model = EMBEDDED
+        self._engines: dict[str, EngineClient] = {}
+
+    def engine(self, model: str = "") -> EngineClient:
+        """The engine of a model, by default of the one that was last asked for."""
+        model = model or self.model
+        return self._engines.setdefault(model, EngineClient(model, self.data_dir))
+
+    def status(self) -> dict[str, Any]:
+        """How the engine is that was last asked for."""
+        return {"version": version("agent-workbench"), "engine": self.engine().status()}
+
+    def command_engine(self, action: str, model: str = "") -> dict[str, Any]:
+        """start, restart or stop; raises UsageError, EngineError."""
+        if action not in ("start", "restart", "stop"):
+            raise UsageError(f"An engine is told start, restart or stop; not {action!r}.")
+        self.model = model or self.model
+        engine = self.engine()
+        if action != "start":
+            engine.stop()
+        if action != "stop":
+            engine.start()
+        return self.status()
+
+    def start_run(self, task: str, settings: dict[str, Any], key: str) -> dict[str, Any]:
+        """Start a run in the engine of its model, which is started where it does not run."""
+        settings = dict(settings)
+        model = settings.pop("model", None) or self.model
+        if not isinstance(task, str) or not isinstance(model, str):
+            raise UsageError("A run needs a task and the name of a model, both as text.")
+        self.model = model
+        engine = self.engine()
+        engine.start()
+        return engine.call("start", task=task, settings=settings, key=key)
+
+    def control(self, run_id: str, command: str, arguments: dict[str, Any], key: str, by: str) -> dict[str, Any]:
+        """Give a command to the engine that drives the run."""
+        run = self.log.summary(run_id)
+        if run.status not in ("running", "interrupted"):
+            raise UsageError(f"Run {run_id} has ended ({run.status}): there is nothing to steer.")
+        if run.status == "interrupted":
+            raise UsageError(f"Run {run_id} was interrupted: its engine has ended.")
+        given: dict[str, Any] = {"run_id": run_id, "command": command, "arguments": arguments, "key": key, "by": by}
+        return self.engine(run.model).call("control", **given)
+
+    def export(self, run_id: str, path: Path) -> Path:
+        """Write a run as a notebook or a page; a name that is taken gets a number."""
+        from workbench.export import export_run
+
+        events = self.log.events(run_id)
+        stem, number = path, 1
+        while path.exists():
+            number += 1
+            path = stem.with_name(f"{stem.stem}-{number}{stem.suffix}")
+        return export_run(events, path)
 
     @property
     def log(self) -> RunLog:

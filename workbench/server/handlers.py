@@ -9,6 +9,8 @@ anything. An error is an HTTP status and {message: one sentence, code}. Neighbou
 from __future__ import annotations
 
 import json
+import uuid
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -16,6 +18,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
 from workbench.errors import UsageError, WorkbenchError
+from workbench.models import EMBEDDED
 from workbench.server.desk import Desk, explained, row
 
 MOST_ROWS = 500
@@ -67,6 +70,10 @@ class WorkbenchHandler(APIHandler):
             raise UsageError(f"{name} must be a whole number of at least 0; it is {text!r}.")
         return min(int(text), most)
 
+    def key(self) -> str:
+        """The request's idempotency key; one of ours where it has none."""
+        return self.request.headers.get("Idempotency-Key", "")[:200] or uuid.uuid4().hex
+
     def answer(self, value: Any, status: int = 200) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
@@ -83,6 +90,77 @@ class RunsHandler(WorkbenchHandler):
         search, before = self.get_query_argument("search", ""), self.get_query_argument("before", None)
         limit = max(1, self.number("limit", 50, MOST_ROWS))
         self.answer(await self.desk.reading(self.desk.rows, search, limit, before))
+
+    @authenticated
+    @authorized
+    async def post(self) -> None:
+        given = self.body()
+        settings = given.get("settings") or {}
+        if not isinstance(settings, dict):
+            raise UsageError("A run's settings must be one JSON object.")
+        self.answer(
+            await self.desk.reading(self.desk.start_run, given.get("task", ""), settings, self.key()), status=201
+        )
+
+
+class StatusHandler(WorkbenchHandler):
+    """The version, and how the engine is."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        self.answer(await self.desk.reading(self.desk.status))
+
+
+class EngineHandler(WorkbenchHandler):
+    """Starting and ending the engine."""
+
+    @authenticated
+    @authorized
+    async def post(self) -> None:
+        given = self.body()
+        action, model = str(given.get("action", "")), given.get("model") or ""
+        self.answer(await self.desk.reading(self.desk.command_engine, action, str(model)))
+
+
+class ModelsHandler(WorkbenchHandler):
+    """The models at hand; any directory and any hub id is one, too."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        self.answer([{"name": EMBEDDED, "kind": "embedded"}])
+
+
+class ControlHandler(WorkbenchHandler):
+    """Commands to a run that goes on."""
+
+    @authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        given = self.body()
+        command, by, key = str(given.pop("command", "")), self.current_user.username, self.key()
+        told = await self.desk.reading(self.desk.control, run_id, command, given, key, by)
+        self.answer({"key": key, "accepted": True, **told}, status=202)
+
+
+class ExportHandler(WorkbenchHandler):
+    """A run as a notebook or a page, under the folder that the server shows."""
+
+    @authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        given = self.body()
+        form = str(given.get("format", "ipynb"))
+        if form not in ("ipynb", "html"):
+            raise UsageError(f"A run is exported as ipynb or html; not as {form!r}.")
+        root = Path(self.settings.get("server_root_dir") or ".").expanduser().resolve()
+        name = str(given.get("path") or f"run-{run_id}.{form}")
+        path = (root / name.lstrip("/")).resolve()
+        if not path.is_relative_to(root) or path.suffix != f".{form}":
+            raise UsageError(f"The path must end in .{form} and lie in the folder that JupyterLab shows.")
+        written = await self.desk.reading(self.desk.export, run_id, path)
+        self.answer({"path": written.relative_to(root).as_posix()})
 
 
 class RunHandler(WorkbenchHandler):

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from jupyter_server.utils import url_path_join
 
 from workbench.server.desk import Desk
-from workbench.server.handlers import LogHandler, RunHandler, RunsHandler
+from workbench.server.handlers import (
+    ControlHandler,
+    EngineHandler,
+    ExportHandler,
+    LogHandler,
+    ModelsHandler,
+    RunHandler,
+    RunsHandler,
+    StatusHandler,
+)
 from workbench.server.stream import EventsSocket
 
 if TYPE_CHECKING:
@@ -25,9 +34,14 @@ def add_handlers(app: ServerApp) -> None:
     app.web_app.settings["workbench_desk"] = Desk()
     base = url_path_join(app.web_app.settings["base_url"], "workbench", "api")
     routes = [
+        ("status", StatusHandler),
+        ("engine", EngineHandler),
+        ("models", ModelsHandler),
         ("runs", RunsHandler),
         (f"runs/{RUN}", RunHandler),
         (f"runs/{RUN}/log", LogHandler),
         (f"runs/{RUN}/events", EventsSocket),
+        (f"runs/{RUN}/control", ControlHandler),
+        (f"runs/{RUN}/export", ExportHandler),
     ]
     app.web_app.add_handlers(".*$", [(url_path_join(base, path), handler) for path, handler in routes])

@@ -12,7 +12,14 @@ from tornado.websocket import websocket_connect
 
 from workbench.log import RunLog
 
-READS = [("runs",), ("runs", "some-run"), ("runs", "some-run", "log"), ("runs", "some-run", "events")]
+READS = [
+    ("status",),
+    ("models",),
+    ("runs",),
+    ("runs", "some-run"),
+    ("runs", "some-run", "log"),
+    ("runs", "some-run", "events"),
+]
 
 
 @pytest.mark.parametrize("path", READS, ids="/".join)
@@ -45,6 +52,19 @@ async def test_a_socket_from_another_page_is_refused(
     own.close()
 
 
+CHANGES = [("engine",), ("runs",), ("runs", "some-run", "control"), ("runs", "some-run", "export")]
+
+
+@pytest.mark.parametrize("path", CHANGES, ids="/".join)
+async def test_without_a_token_or_from_a_foreign_page_nothing_is_changed(jp_fetch: Any, path: tuple[str, ...]) -> None:
+    reply = await jp_fetch("workbench", "api", "runs")
+    cookie = "; ".join(one.split(";")[0] for one in reply.headers.get_list("Set-Cookie"))
+    for headers in ({"Authorization": ""}, {"Authorization": "", "Cookie": cookie}):  # the latter lacks the XSRF token
+        with pytest.raises(HTTPClientError) as refused:
+            await jp_fetch("workbench", "api", *path, method="POST", body="{}", headers=headers)
+        assert refused.value.code == 403
+
+
 class Nobody(Authorizer):
     """Lets nobody do anything with the workbench."""
 
@@ -58,7 +78,7 @@ def strict(jp_serverapp: Any) -> Any:
     return jp_serverapp
 
 
-@pytest.mark.parametrize("path", READS[:3], ids="/".join)
+@pytest.mark.parametrize("path", READS[:5], ids="/".join)
 async def test_a_user_who_may_not_is_refused(strict: Any, jp_fetch: Any, path: tuple[str, ...]) -> None:
     with pytest.raises(HTTPClientError) as refused:
         await jp_fetch("workbench", "api", *path)

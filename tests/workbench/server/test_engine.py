@@ -1,0 +1,120 @@
+"""The engine's own process behind the server: started by the first run, steered, killed, restarted by one request."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPClientError
+
+sys.path.append(str(Path(__file__).parents[2] / "hogwild"))
+
+from scripted_model import save
+
+from workbench import Workbench
+from workbench.engine.client import EngineClient
+from workbench.errors import EngineError, UsageError
+from workbench.log import RunLog
+
+FOR_EVER = (["# Alice\n", "tick ", "tick "], ["# Bob\n", "tock ", "tock "], ["Joint answer:\n", "Never."])
+TASK = "What?"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save(tmp_path_factory.mktemp("endless"), *FOR_EVER, max_positions=200_000))
+
+
+@pytest.fixture
+def engine(model: str, data_dir: Path) -> Any:
+    client = EngineClient(model)
+    yield client
+    client.stop()
+
+
+async def post(fetch: Any, *path: str, key: str = "", **body: Any) -> Any:
+    headers = {"Idempotency-Key": key} if key else {}
+    reply = await fetch(
+        "workbench", "api", *path, method="POST", body=json.dumps(body), headers=headers, request_timeout=120
+    )
+    return json.loads(reply.body)
+
+
+async def status(fetch: Any) -> dict[str, Any]:
+    return dict(json.loads((await fetch("workbench", "api", "status")).body)["engine"])
+
+
+async def events_until(log: RunLog, run_id: str, kind: str) -> Any:
+    """The first event of this kind."""
+
+    def wait() -> Any:
+        return next(event for event in log.follow(run_id, timeout_s=60) if event.kind == kind)
+
+    return await asyncio.to_thread(wait)
+
+
+async def test_a_run_is_started_steered_and_survives_until_its_engine_is_killed(
+    jp_fetch: Any, log: RunLog, model: str, engine: EngineClient
+) -> None:
+    assert (await status(jp_fetch))["state"] == "absent"
+    settings = {"model": model, "workers": 2}
+    started = await post(jp_fetch, "runs", key="once", task=TASK, settings=settings)
+    again = await post(jp_fetch, "runs", key="once", task=TASK, settings=settings)
+    run_id = started["run_id"]
+    assert again["run_id"] == run_id
+    found = await status(jp_fetch)
+    assert found["state"] == "busy"
+    assert found["pid"] != os.getpid()
+
+    await events_until(log, run_id, "tokens_added")
+    for _ in range(2):
+        told = await post(jp_fetch, "runs", run_id, "control", key="k1", command="pause")
+        assert told == {"key": "k1", "accepted": True}
+    await post(jp_fetch, "runs", run_id, "control", key="k2", command="say", text="slower", worker="Bob", when="queued")
+    line = await events_until(log, run_id, "say_queued")
+    assert (line.payload.text, line.payload.when) == ("slower", "queued")
+    with pytest.raises(HTTPClientError) as refused:
+        await post(jp_fetch, "runs", run_id, "control", command="fly")
+    assert refused.value.code == 400
+    commands = [event.payload.command for event in log.events(run_id) if event.kind == "steered"]
+    assert commands == ["pause"]
+
+    os.kill(found["pid"], signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while (await status(jp_fetch))["state"] != "dead":
+            await asyncio.sleep(0.02)
+    assert log.summary(run_id).status == "interrupted"
+    again = (await post(jp_fetch, "engine", action="restart"))["engine"]
+    assert again["state"] == "ready"
+    assert again["pid"] != found["pid"]
+
+
+def test_only_its_owner_reaches_an_engine_and_only_with_its_secret(engine: EngineClient, model: str) -> None:
+    engine.start()
+    place = engine.place
+    assert stat.S_IMODE(place.socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.info.stat().st_mode) == 0o600
+    info = place.read()
+    assert info is not None
+    place.write(info | {"secret": "guessed"})
+    with pytest.raises(EngineError, match="secret"):
+        engine.call("status")
+    place.write(info)
+    with pytest.raises(UsageError, match="does not know"):
+        engine.call("close")
+    with Workbench(model, engine="process") as bench:
+        run = bench.run(TASK, workers=1)
+        assert run.status == "running"
+    other = Workbench(model, engine="process")  # the run outlives the bench that started it
+    assert engine.status()["runs"] == [run.id]
+    run.stop()
+    assert run.wait(60)
+    assert run.status == "stopped"
+    other.close()
+    assert engine.stop()["state"] == "absent"
+    assert not place.socket.exists()

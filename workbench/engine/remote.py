@@ -1,0 +1,93 @@
+"""A run in the engine's process, as a handle that looks like a run of one's own.
+
+In: a run's id. Out: everything that `session.Run` shows, read from the run log; commands go to the engine. The run goes
+on when this process ends. Neighbours: `session.Workbench(engine="process")` makes these, `client` speaks with the
+engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench import events as ev
+from workbench.engine.client import EngineClient
+from workbench.errors import WorkbenchError
+from workbench.log import RunLog
+from workbench.steering import Steerable
+from workbench.widget import mimebundle
+
+LOOK_S = 0.05
+
+
+class RemoteRun(Steerable):
+    """One run; `await run` and `run.answer` wait for its end."""
+
+    def __init__(self, run_id: str, log: RunLog, engine: EngineClient) -> None:
+        self.id, self._log, self._engine = run_id, log, engine
+
+    @property
+    def status(self) -> str:
+        """running, interrupted (its engine was killed), or how it ended: solved, unanswered, stopped, failed."""
+        return self._log.summary(self.id).status
+
+    @property
+    def answer(self) -> str:
+        """Waits for the end. Raises WorkbenchError if the run failed or was interrupted."""
+        return self._finished().answer
+
+    @property
+    def items(self) -> list[ev.AnsweredItem]:
+        """Waits for the end; the worksheet's questions with answer and worker."""
+        return self._finished().items
+
+    @property
+    def metrics(self) -> ev.Metrics:
+        """Waits for the end."""
+        return self._finished().metrics
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """True once the run has ended."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.status == "running":
+            if until is not None and time.monotonic() >= until:
+                return False
+            time.sleep(LOOK_S)
+        return True
+
+    def __await__(self) -> Generator[Any, None, RemoteRun]:
+        yield from asyncio.to_thread(self.wait).__await__()
+        self._finished()
+        return self
+
+    def events(self, since: int = 0) -> Iterator[ev.Event]:
+        """The run's events after number `since`, as they come, until it has ended."""
+        return self._log.follow(self.id, since)
+
+    def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
+        """A command by its name; raises UsageError, and EngineError where the engine does not run."""
+        return self._engine.call("control", run_id=self.id, command=name, arguments=dict(arguments), key=key, by=by)
+
+    def export(self, path: str | Path) -> Path:
+        """Write the run as a notebook; returns where."""
+        from workbench.export import export_run
+
+        return export_run(self._log.events(self.id), path)
+
+    def _finished(self) -> ev.RunFinished:
+        self.wait()
+        last = self._log.events(self.id)[-1].payload
+        if not isinstance(last, ev.RunFinished):
+            raise WorkbenchError(f"Run {self.id} was interrupted: its engine ended. What it had is in the log.")
+        if last.error:
+            raise WorkbenchError(last.error)
+        return last
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.status}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return mimebundle(self)

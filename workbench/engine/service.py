@@ -1,0 +1,191 @@
+"""The engine's process: holds one `Workbench` and does what clients ask for, over a Unix socket.
+
+In: connections, each of which knows the secret, asks one thing in one line of JSON and gets one line back. Out: runs in
+the run log. A command that came before, known by its key, is answered again and not done again. SIGTERM and Ctrl-C
+stop what runs, so that every run has its end in the log; an engine that nobody has asked for anything in `idle_s`
+seconds ends by itself. Neighbours: `client` asks, `session` works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import os
+import secrets
+import signal
+import socketserver
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from workbench.engine.place import Place, place_of
+from workbench.errors import EngineError, UsageError, WorkbenchError
+from workbench.runlock import RunLock
+
+if TYPE_CHECKING:
+    from workbench.session import Run
+
+IDLE_S: Final = 1800.0
+LINE_BYTES: Final = 8_000_000
+KEPT: Final = 1000
+"""So many runs and keys are remembered."""
+
+
+class Service:
+    """What clients may ask for: `status`, `start`, `control`, `quit`."""
+
+    def __init__(self, model: str, data: Path | None, device: str, dtype: str, quit_: Callable[[], None]) -> None:
+        from workbench.session import Workbench
+
+        self.model, self.device, self.since = model, device, time.time()
+        self.asked = time.monotonic()
+        self._bench = Workbench(model, data_dir=data, device=device, dtype=dtype)
+        self._quit = quit_
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._keys: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def answer(self, call: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Raises WorkbenchError."""
+        if call not in ("status", "start", "control", "quit"):
+            raise UsageError(f"The engine does not know the call {call!r}.")
+        self.asked = time.monotonic() if call != "status" else self.asked
+        try:
+            return dict(getattr(self, call)(**given))
+        except TypeError as error:
+            raise UsageError(f"The call {call} does not take these arguments: {error}.") from error
+
+    def busy(self) -> bool:
+        return any(run.status == "running" for run in list(self._runs.values()))
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "state": "busy" if self.busy() else "ready",
+            "pid": os.getpid(),
+            "model": self.model,
+            "device": self.device,
+            "memory_bytes": _resident_bytes(),
+            "since": self.since,
+            "runs": [run_id for run_id, run in list(self._runs.items()) if run.status == "running"],
+        }
+
+    def start(self, task: str, settings: dict[str, Any], key: str = "") -> dict[str, Any]:
+        with self._lock:
+            if key and key in self._keys:
+                return {"run_id": self._keys[key]}
+            run = self._bench.run(task, **settings)
+            self._runs[run.id] = run
+            if key:
+                self._keys[key] = run.id
+            for kept in (self._runs, self._keys):
+                while len(kept) > KEPT:
+                    kept.popitem(last=False)
+        return {"run_id": run.id}
+
+    def control(
+        self, run_id: str, command: str, arguments: dict[str, Any], key: str = "", by: str = ""
+    ) -> dict[str, Any]:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise UsageError(f"Run {run_id} is not driven by this engine: steer it where it was started.")
+        if run.status != "running":
+            raise UsageError(f"Run {run_id} has ended ({run.status}): there is nothing to steer.")
+        return run.command(command, arguments, key=key, by=by)
+
+    def quit(self) -> dict[str, Any]:
+        self._quit()
+        return {}
+
+    def close(self) -> None:
+        self._bench.close()
+
+
+def serve(
+    model: str, data: Path | None = None, *, device: str = "cpu", dtype: str = "auto", idle_s: float = IDLE_S
+) -> None:
+    """Be the engine until somebody ends it; raises EngineError where there is one already."""
+    place = place_of(model, data)
+    try:
+        lock = RunLock(place.lock)
+    except BlockingIOError:
+        raise EngineError(f"An engine for {model} runs already: use that one, or stop it first.") from None
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        place.clear()  # what an engine that was killed has left
+        service = Service(model, data, device, dtype, over.set)
+        server = _listening(place, service)
+        try:
+            threading.Thread(target=server.serve_forever, args=(0.1,), name="workbench-service", daemon=True).start()
+            while not over.wait(1.0):
+                if not service.busy() and time.monotonic() - service.asked > idle_s:
+                    break
+        finally:
+            place.clear()
+            server.shutdown()
+            server.server_close()
+            service.close()
+    finally:
+        lock.release()
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    service: Service
+    secret: str
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that breaks off is nobody's concern."""
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    timeout = 30.0
+
+    def handle(self) -> None:
+        line = self.rfile.readline(LINE_BYTES)
+        with contextlib.suppress(OSError):
+            self.wfile.write(json.dumps(self._reply(line)).encode() + b"\n")
+
+    def _reply(self, line: bytes) -> dict[str, Any]:
+        server = self.server
+        assert isinstance(server, _Server)
+        try:
+            asked = json.loads(line)
+            known = hmac.compare_digest(str(asked["secret"]).encode(), server.secret.encode())
+            call, given = str(asked["call"]), dict(asked.get("given", {}))
+        except (ValueError, KeyError, TypeError):
+            return {"error": "usage", "message": "This is no request to an engine."}
+        if not known:
+            return {"error": "refused", "message": "The secret is not this engine's."}
+        try:
+            return {"answer": server.service.answer(call, given)}
+        except WorkbenchError as error:
+            return {"error": "usage" if isinstance(error, UsageError) else "failed", "message": str(error)}
+        except Exception as error:
+            return {"error": "failed", "message": f"{type(error).__name__}: {error}"}
+
+
+def _listening(place: Place, service: Service) -> _Server:
+    """A socket for its owner alone, and then the note that says so."""
+    path = place.socket
+    before = os.umask(0o177)
+    try:
+        server = _Server(str(path), _Handler)
+    finally:
+        os.umask(before)
+    server.service, server.secret = service, secrets.token_hex(32)
+    place.write({"pid": os.getpid(), "model": place.model, "secret": server.secret, "since": service.since})
+    return server
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+__all__ = ["IDLE_S", "Service", "serve"]
