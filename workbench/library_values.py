@@ -283,7 +283,10 @@ def summary_of(row: Row) -> str:
             return one_line(tool_facts(content["code"], row.name).first_line, SUMMARY_CHARS)
         except ContentRefused:  # an older writer kept what is refused today
             return ""
-    return one_line(str(content.get("description") or content.get("suggestion") or ""), SUMMARY_CHARS)
+    return one_line(
+        str(content.get("description") or content.get("suggestion") or "; ".join(content.get("cues", ())[:2])),
+        SUMMARY_CHARS,
+    )
 
 
 def _usage(usage: UsageCount | None) -> dict[str, int]:
