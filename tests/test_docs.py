@@ -1,6 +1,6 @@
 """What the documentation tells people to type is typed here.
 
-In the README, CONTRIBUTING and docs/libraries.md every fenced block has one of three languages. `python` is run, the blocks of one file
+In the documents below every fenced block has one of three languages. `python` is run, the blocks of one file
 in one process, in their order. `sh` is a list of commands: a make target must exist, a `workbench` command must parse
 and, where it takes seconds, is run on the embedded model. `text` is for reading. Links to files of the project must
 lead somewhere.
