@@ -32,6 +32,7 @@ ABOUT = {
     "single": "Single calls, 4 to 6 items, 2 workers.",
     "plans": "Plans of 2 to 4 dependent calls, and second rounds.",
     "unseen": "Tools that training never showed, against tools that it did.",
+    "retrieved": "Only the 8 tools that the library finds, of more than 300.",
     "concepts": "Questions that need a concept, with the concepts in the prompt and without.",
     "misled": "Irrelevant concepts beside the needed ones.",
     "crowd": "12 items for 1, 2, 4 and 8 workers: speed-up, items claimed twice.",

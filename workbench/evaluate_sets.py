@@ -17,6 +17,7 @@ from hogwild.embedded.world import Scope, make_sheet
 from hogwild.layouts import LAYOUTS
 from workbench import intervals
 from workbench.evaluate import Score, Trial, play
+from workbench.evaluate_retrieved import HIT, packaged
 from workbench.intervals import Interval
 
 if TYPE_CHECKING:
@@ -235,6 +236,19 @@ def _layout_figures(scores: Scores) -> list[Figure]:
     return [*twice, *(_correct(each, name=f"items correct, {layout}") for layout, each in scores.items())]
 
 
+def _retrieved(seed: int) -> Trial:
+    return packaged().trial(seed)
+
+
+def _retrieved_figures(scores: Scores) -> list[Figure]:
+    (right, hits), (_, items) = _counted(scores["all"], HIT), _counted(scores["all"])
+    return [
+        _share("items correct, the right tool retrieved", right, hits, ">= 0.93"),
+        _share("retrieval: the right tool among 8 of 300", hits, items),
+        _correct(scores["all"], name="items correct, end to end"),
+    ]
+
+
 def _line_figures(scores: Scores) -> list[Figure]:
     each = scores["all"]
     obeyed = _share("lines obeyed", sum(one.obeyed for one in each), sum(one.in_time for one in each), ">= 0.9")
@@ -250,6 +264,7 @@ SETS: Final[Mapping[str, EvaluationSet]] = {
     "single": _one(_single, lambda scores: [_correct(scores["all"], ">= 0.97"), _twice(scores["all"], "<= 0.02")]),
     "plans": _one(_plans, lambda scores: [_correct(scores["all"], ">= 0.9"), *_by_tag(scores["all"])]),
     "unseen": EvaluationSet((Case("seen", _made(True)), Case("unseen", _made(False))), _unseen_figures),
+    "retrieved": _one(_retrieved, _retrieved_figures),
     "concepts": EvaluationSet((Case("with", _concepts(True)), Case("without", _concepts(False))), _concept_figures),
     "misled": EvaluationSet((Case("alone", _misled((0, 0))), Case("misled", _misled((2, 3)))), _misled_figures),
     "crowd": EvaluationSet(

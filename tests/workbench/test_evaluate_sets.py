@@ -14,7 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
+sys.path.append(str(Path(__file__).parents[1] / "memory"))
 
+from hash_embedder import HashEmbedder
 from scripted_model import WORDS, save
 
 from hogwild import Engine
@@ -22,10 +24,11 @@ from hogwild.embedded.made_tools import make_shelf
 from hogwild.embedded.script import call_text, plan_response
 from hogwild.embedded.worksheets import Line, Worksheet, make_worksheet
 from hogwild.embedded.world import Scope, make_sheet, needed_tools
-from workbench import evaluate, intervals
+from workbench import evaluate, evaluate_sets, intervals
 from workbench.cli import app
 from workbench.evaluate import Playing, Score, Trial, play
 from workbench.evaluate_command import ABOUT
+from workbench.evaluate_retrieved import HIT, MISSED, Retrieval
 from workbench.evaluate_sets import SETS, Figure, evaluate_set
 from workbench.models import load_engine
 
@@ -134,11 +137,33 @@ def test_seen_tools_come_from_the_shelf_of_training_and_unseen_ones_do_not() -> 
     assert not unseen & of_training
 
 
-def test_every_set_gives_a_report_and_the_command_line_names_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def retrieval() -> Retrieval:
+    return Retrieval(HashEmbedder())
+
+
+def test_the_prompt_lists_only_what_retrieval_returns_of_more_than_300_tools(retrieval: Retrieval) -> None:
+    assert len(retrieval.home.library.rows("tool", states=("active",))) == len(retrieval.tools) > 300
+    tags: list[str] = []
+    for seed in range(4):
+        trial = retrieval.trial(seed)
+        assert trial.tools is not None
+        assert len(trial.tools) == 8
+        for item in trial.sheet.items:
+            needed = {call.tool for call in item.calls}
+            assert trial.tags[item.number] == (HIT if needed <= trial.tools.keys() else MISSED)
+        tags += trial.tags.values()
+    assert tags.count(HIT) >= 4
+
+
+def test_every_set_gives_a_report_and_the_command_line_names_them_all(
+    monkeypatch: pytest.MonkeyPatch, retrieval: Retrieval
+) -> None:
     assert list(ABOUT) == list(SETS)
     monkeypatch.setattr(evaluate, "STEP_LIMIT", 2)
     monkeypatch.setattr(evaluate, "ITEM_STEPS", 0)
     engine = load_engine("embedded")
+    monkeypatch.setattr(evaluate_sets, "packaged", lambda: retrieval)
     for name in SETS:
         told: list[int] = []
         report = evaluate_set(engine, name, range(1), told.append)
