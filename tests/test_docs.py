@@ -20,7 +20,7 @@ import typer
 from workbench.cli import app
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/libraries.md", "docs/plans.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/libraries.md", "docs/plans.md", "docs/calls.md")
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)|<(?:img|source) [^>]*src(?:set)?=\"(?!https?:)([^\"]+)\"")

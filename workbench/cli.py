@@ -128,7 +128,9 @@ def run(
     )  # fmt: skip
     started = bench.run(text)
     interrupted = False
-    view = LiveView(Console(file=sys.stderr, quiet=True) if as_json else None, plain=True if as_json else None)
+    view = LiveView(
+        Console(file=sys.stderr, quiet=True) if as_json else None, plain=True if as_json else None, errors=False
+    )
     if as_json:
         view.console.file = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
     with keys(partial(_decide, started)) if asks == "ask" else nullcontext(), view:

@@ -32,11 +32,12 @@ class LiveView:
         live.watch(run.events())
 
     After an interruption, `live.watch(run.events(since=live.view.seq))` goes on where it stopped. plain: lines instead
-    of a picture; by default, whenever the output is no terminal that can be drawn on.
+    of a picture; by default, whenever the output is no terminal that can be drawn on. errors: whether to say why a run
+    failed, which whoever drives it says itself.
     """
 
-    def __init__(self, console: Console | None = None, plain: bool | None = None) -> None:
-        self.console = console or Console()
+    def __init__(self, console: Console | None = None, plain: bool | None = None, *, errors: bool = True) -> None:
+        self.console, self.errors = console or Console(), errors
         self.plain = not _can_draw(self.console) if plain is None else plain
         self.view = RunView()
         self._lock = threading.Lock()  # frames are drawn by a thread of rich's
@@ -56,7 +57,7 @@ class LiveView:
             return
         self._live.stop()
         if self.view.finished:
-            self.console.print(result(self.view))
+            self.console.print(result(self.view, errors=self.errors))
 
     def watch(self, events: Iterable[Event]) -> RunView:
         """Show these events as they come; when there are no more and the run has no end, it was interrupted."""
@@ -65,7 +66,7 @@ class LiveView:
         with self._lock:
             self.view.interrupted()
         if self.plain and self.view.was_interrupted:
-            for line in _ending(self.view):
+            for line in _ending(self.view, self.errors):
                 self._write(line)
         return self.view
 
@@ -75,7 +76,7 @@ class LiveView:
             moments = self.view.apply(event)
         if self.plain:
             for moment in moments:
-                for line in plain_lines(self.view, moment):
+                for line in plain_lines(self.view, moment, self.errors):
                     self._write(line)
 
     def _frame(self) -> RenderableType:
@@ -89,7 +90,7 @@ class LiveView:
         self.console.file.flush()
 
 
-def plain_lines(view: RunView, moment: Moment) -> Iterator[str]:
+def plain_lines(view: RunView, moment: Moment, errors: bool = True) -> Iterator[str]:
     """A moment as lines of plain text; most are one line, some are none."""
     who = one_line(moment.worker)
     text = one_line(moment.text, LONGEST_LINE)
@@ -107,15 +108,15 @@ def plain_lines(view: RunView, moment: Moment) -> Iterator[str]:
         case "state" if text.startswith(_TOLD_STATES):
             yield f"{who}: {text.replace('_', ' ', 2)}"
         case "finished":
-            yield from _ending(view)
+            yield from _ending(view, errors)
 
 
-def _ending(view: RunView) -> Iterator[str]:
+def _ending(view: RunView, errors: bool) -> Iterator[str]:
     yield f"run: {view.status}, {', '.join(figures(view))}"
     yield from trees(view, at_least=2)
     if view.finished is None:
         return
-    if view.finished.error:
+    if view.finished.error and errors:
         yield f"run: {one_line(view.finished.error, LONGEST_LINE)}"
     for item in view.items:
         by = f" ({one_line(item['worker'])})" if item["worker"] else ""

@@ -116,8 +116,8 @@ def _height(part: RenderableType) -> int:
     return len(part.renderables) if isinstance(part, Group) else 1
 
 
-def result(view: RunView) -> RenderableType:
-    """The items and the answer of a finished run, and its plans of several calls."""
+def result(view: RunView, *, errors: bool = True) -> RenderableType:
+    """The items and the answer of a finished run, and its plans of several calls; why it failed, if errors."""
     parts: list[RenderableType] = [
         draw_plan(tree_of(view, name), max_lines=40, title=name) for name, calls in view.plans.items() if len(calls) > 1
     ]
@@ -138,7 +138,7 @@ def result(view: RunView) -> RenderableType:
         parts.append(table)
     if view.finished and view.finished.answer.strip():
         parts += [Text("answer", style="dim"), Text(visible(view.finished.answer.strip()), style="bold")]
-    if view.finished and view.finished.error:
+    if view.finished and view.finished.error and errors:
         parts.append(Text(one_line(view.finished.error), style="red"))
     return Group(*parts)
 

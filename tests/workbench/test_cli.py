@@ -93,6 +93,13 @@ def test_a_solved_run_is_told_in_plain_lines_and_ends_with_0(run_cli: Cli, model
     assert "\x1b" not in printed.out
 
 
+def test_why_a_run_failed_is_said_once(run_cli: Cli, tmp_path: Path) -> None:
+    printed = run_cli("run", TASK, "--model", str(tmp_path))
+    assert printed.code == 2
+    (line,) = printed.err.strip().splitlines()
+    assert line.removeprefix("workbench: ") not in printed.out
+
+
 def test_json_is_one_object_with_exactly_the_promised_keys(run_cli: Cli, model: str) -> None:
     printed = run_cli("run", TASK, "--model", model, "--json")
     assert (printed.code, printed.err) == (0, "")
