@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from memory.errors import LibraryError
 from workbench.engine.place import Place, place_of
 from workbench.errors import EngineError, UsageError, WorkbenchError
 from workbench.runlock import RunLock
@@ -36,7 +37,7 @@ KEPT: Final = 1000
 
 
 class Service:
-    """What clients may ask for: `status`, `start`, `control`, `quit`."""
+    """What clients may ask for: `status`, `start`, `control`, `search`, `quit`."""
 
     def __init__(self, model: str, data: Path | None, device: str, dtype: str, quit_: Callable[[], None]) -> None:
         from workbench.session import Workbench
@@ -51,7 +52,7 @@ class Service:
 
     def answer(self, call: str, given: dict[str, Any]) -> dict[str, Any]:
         """Raises WorkbenchError."""
-        if call not in ("status", "start", "control", "quit"):
+        if call not in ("status", "start", "control", "search", "quit"):
             raise UsageError(f"The engine does not know the call {call!r}.")
         self.asked = time.monotonic() if call != "status" else self.asked
         try:
@@ -95,6 +96,14 @@ class Service:
         if run.status != "running":
             raise UsageError(f"Run {run_id} has ended ({run.status}): there is nothing to steer.")
         return run.command(command, arguments, key=key, by=by)
+
+    def search(self, kind: str, query: str, states: list[str], limit: int) -> dict[str, Any]:
+        """Rows of the library by meaning, each with the reason of its hit; the embedder lives here."""
+        try:
+            face = self._bench.tools if kind == "tools" else self._bench.concepts
+            return face.search(query, states=states, limit=limit).to_json()
+        except LibraryError as error:
+            raise EngineError(str(error)) from error
 
     def quit(self) -> dict[str, Any]:
         self._quit()

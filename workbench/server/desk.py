@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from memory.errors import LibraryError, LibraryUnavailable, RowChanged, RowNotFound
+from toolsets.errors import ToolsetError
 from workbench.engine.client import EngineClient
 from workbench.errors import (
     EngineError,
@@ -28,12 +30,13 @@ from workbench.errors import (
 )
 from workbench.log import RunLog, RunSummary
 from workbench.models import EMBEDDED
+from workbench.server.library import LibraryDesk
 from workbench.visible import one_line
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
-_STATUS: tuple[tuple[type[WorkbenchError], int, str], ...] = (
+_STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (RunNotFound, 404, "run_not_found"),
     (UsageError, 400, "usage"),
     (LogFull, 507, "log_full"),
@@ -43,6 +46,11 @@ _STATUS: tuple[tuple[type[WorkbenchError], int, str], ...] = (
     (LogDamaged, 500, "log_damaged"),
     (ModelError, 500, "model"),
     (EngineError, 503, "engine"),
+    (RowNotFound, 404, "row_not_found"),
+    (RowChanged, 409, "row_changed"),
+    (LibraryUnavailable, 503, "library"),
+    (LibraryError, 400, "refused"),
+    (ToolsetError, 400, "refused"),
 )
 TASK_CHARS = 300
 
@@ -55,6 +63,7 @@ class Desk:
         self._log: RunLog | None = None
         self.model = EMBEDDED
         self._engines: dict[str, EngineClient] = {}
+        self.library = LibraryDesk(data_dir, self.engine)
 
     def engine(self, model: str = "") -> EngineClient:
         """The engine of a model, by default of the one that was last asked for."""
@@ -148,7 +157,11 @@ def row(run: RunSummary) -> dict[str, Any]:
     }
 
 
-def explained(error: WorkbenchError) -> tuple[int, str]:
+OURS = (WorkbenchError, LibraryError, ToolsetError)
+"""The errors whose text is one sentence for a person."""
+
+
+def explained(error: Exception) -> tuple[int, str]:
     """HTTP status and code of an error of ours."""
     for kind, status, code in _STATUS:
         if isinstance(error, kind):

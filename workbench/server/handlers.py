@@ -17,9 +17,9 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError, authenticated
 
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import UsageError
 from workbench.models import EMBEDDED
-from workbench.server.desk import Desk, explained, row
+from workbench.server.desk import OURS, Desk, explained, row
 
 MOST_ROWS = 500
 MOST_EVENTS = 5000
@@ -37,7 +37,7 @@ class WorkbenchHandler(APIHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
-        if isinstance(error, WorkbenchError):
+        if isinstance(error, OURS):
             status, code = explained(error)
             self.set_status(status)
             message = str(error)
@@ -48,7 +48,7 @@ class WorkbenchHandler(APIHandler):
         self.finish(json.dumps({"message": message, "code": code}))
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, WorkbenchError):  # a sentence for a person, not a bug
+        if isinstance(error, OURS):  # a sentence for a person, not a bug
             self.log.info("workbench: %s", error)
         else:
             super().log_exception(kind, error, trace)
@@ -161,6 +161,31 @@ class ExportHandler(WorkbenchHandler):
             raise UsageError(f"The path must end in .{form} and lie in the folder that JupyterLab shows.")
         written = await self.desk.reading(self.desk.export, run_id, path)
         self.answer({"path": written.relative_to(root).as_posix()})
+
+
+class LibraryHandler(WorkbenchHandler):
+    """The rows of one kind."""
+
+    @authenticated
+    @authorized
+    async def get(self, kind: str) -> None:
+        search, state = self.get_query_argument("search", ""), self.get_query_argument("state", "")
+        limit = max(1, self.number("limit", 100, MOST_ROWS))
+        self.answer(await self.desk.reading(self.desk.library.rows, kind, search, state, limit))
+
+
+class LibraryRowHandler(WorkbenchHandler):
+    """One row, and what is done to it."""
+
+    @authenticated
+    @authorized
+    async def get(self, kind: str, row_id: str) -> None:
+        self.answer(await self.desk.reading(self.desk.library.show, kind, row_id))
+
+    @authenticated
+    @authorized
+    async def post(self, kind: str, row_id: str) -> None:
+        self.answer(await self.desk.reading(self.desk.library.act, kind, row_id, self.body(), self.key()))
 
 
 class RunHandler(WorkbenchHandler):

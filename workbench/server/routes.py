@@ -15,6 +15,8 @@ from workbench.server.handlers import (
     ControlHandler,
     EngineHandler,
     ExportHandler,
+    LibraryHandler,
+    LibraryRowHandler,
     LogHandler,
     ModelsHandler,
     RunHandler,
@@ -26,6 +28,7 @@ from workbench.server.stream import EventsSocket
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
+KIND = "(?P<kind>tools|concepts)"
 RUN = r"(?P<run_id>[A-Za-z0-9][A-Za-z0-9._-]{0,99})"
 
 
@@ -38,6 +41,8 @@ def add_handlers(app: ServerApp) -> None:
         ("engine", EngineHandler),
         ("models", ModelsHandler),
         ("runs", RunsHandler),
+        (f"library/{KIND}", LibraryHandler),
+        (f"library/{KIND}/(?P<row_id>[A-Za-z0-9._-]{{1,100}})", LibraryRowHandler),
         (f"runs/{RUN}", RunHandler),
         (f"runs/{RUN}/log", LogHandler),
         (f"runs/{RUN}/events", EventsSocket),

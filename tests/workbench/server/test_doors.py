@@ -52,7 +52,13 @@ async def test_a_socket_from_another_page_is_refused(
     own.close()
 
 
-CHANGES = [("engine",), ("runs",), ("runs", "some-run", "control"), ("runs", "some-run", "export")]
+CHANGES = [
+    ("engine",),
+    ("library", "tools", "some-row"),
+    ("runs",),
+    ("runs", "some-run", "control"),
+    ("runs", "some-run", "export"),
+]
 
 
 @pytest.mark.parametrize("path", CHANGES, ids="/".join)
@@ -78,7 +84,7 @@ def strict(jp_serverapp: Any) -> Any:
     return jp_serverapp
 
 
-@pytest.mark.parametrize("path", READS[:5], ids="/".join)
+@pytest.mark.parametrize("path", READS[:6], ids="/".join)
 async def test_a_user_who_may_not_is_refused(strict: Any, jp_fetch: Any, path: tuple[str, ...]) -> None:
     with pytest.raises(HTTPClientError) as refused:
         await jp_fetch("workbench", "api", *path)
