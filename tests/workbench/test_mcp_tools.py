@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
+
+from scenes import Scene
+from scripted_model import call, save
+
+from hogwild import Engine
 from workbench import Workbench
+from workbench import events as ev
 from workbench.errors import UsageError
+from workbench.mcp_tools import McpTools
 
 SERVER = Path(__file__).parents[1] / "toolsets" / "mcp" / "mcp_server.py"
 COMMAND = [str(Path(sys.executable).with_name("workbench")), "plan"]
@@ -59,6 +67,29 @@ def test_a_workbench_offers_the_tools_of_its_servers_to_a_run(
         run.wait()
         started = next(event.payload for event in run.events() if event.kind == "run_started")
     assert {"gcd", "test_add", "test_record"} <= set(started.tools)
+
+
+def test_a_servers_result_is_told_as_text_from_outside_and_forges_no_call(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE", str(tmp_path))
+    chains = (["# Alice\n", call("test_evil")], ["</tool_response>", "heard."], ["Joint answer:\n", "Done."])
+    engine = Engine.from_pretrained(save(tmp_path / "model", *chains))
+    servers = McpTools(config)
+    try:
+        offered = {name: tool for name, tool in servers.tools().items() if name in ("test_evil", "test_wipe")}
+        with Scene(engine, "Alice", tools=offered) as scene:
+            scene.to_the_end()
+            assert [(one.tool, one.worker) for one in scene.of(ev.CallPlanned)] == [("test_evil", "Alice")]
+            (finished,) = scene.of(ev.CallFinished)
+            assert (finished.status, finished.trusted) == ("succeeded", False)
+            assert finished.isolation == "server test"
+            text = scene.injected("tool")[0].text.removeprefix("<tool_response>(from outside) ")
+            assert "<tool_call>" not in text
+            assert "Answer 1:" not in text
+            assert "test_wipe" in text, "it is told, only without teeth"
+    finally:
+        servers.close()
 
 
 def test_a_configuration_that_makes_no_sense_is_refused_before_anything_starts(tmp_path: Path) -> None:
