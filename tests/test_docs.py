@@ -20,14 +20,28 @@ import typer
 from workbench.cli import app
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/libraries.md", "docs/plans.md", "docs/calls.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/libraries.md",
+    "docs/plans.md",
+    "docs/calls.md",
+    "docs/tools_made.md",
+)
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)|<(?:img|source) [^>]*src(?:set)?=\"(?!https?:)([^\"]+)\"")
 MODULE = re.compile(r"`((?:workbench|hogwild|hogwild_kernels|memory|toolsets)(?:\.(?!py`)\w+)+)`")
 FILE = re.compile(r"`((?:[\w.]+/)+[\w.]*)`")
 # These take minutes or wait for a person; that they parse has to be enough.
-ONLY_PARSED = (["eval"], ["runs", "follow"], ["concepts", "ablate"], ["tools", "ablate"])
+ONLY_PARSED = (
+    ["eval"],
+    ["runs", "follow"],
+    ["concepts", "ablate"],
+    ["tools", "ablate"],
+    ["tools", "build"],
+    ["tools", "dedupe"],
+)
 PROGRAMS = {"git", "cd", "source", "make", "workbench", "python", "jupyter", ".ci/run"}
 
 

@@ -194,7 +194,7 @@ class _Sandboxed:
 
     def __call__(self, **arguments: Any) -> Any:
         sandbox = self._sandbox or _sandbox()
-        given = {name: _as_json(value) for name, value in arguments.items()}
+        given = {name: as_json(value) for name, value in arguments.items()}
         outcome = sandbox.call_sync(self._source, self.__name__, given, limits=LIMITS, unsafe=self._unsafe)
         report_isolation(str(outcome.isolation))
         report_output(outcome.stdout)
@@ -217,14 +217,14 @@ def _active(library: Library, wanted: str) -> Row:
     return row
 
 
-def _as_json(value: Any) -> Any:
-    """Days as texts: the sandbox takes what JSON can say."""
+def as_json(value: Any) -> Any:
+    """A value as JSON says it: days as texts."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(key): _as_json(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
+        return [as_json(item) for item in value]
     return value
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from memory.store import Library
@@ -21,7 +20,7 @@ from toolsets.induction import Trace, TracedCall, induce, propose
 from toolsets.induction.traces import Question
 from toolsets.parse import ToolCall
 from toolsets.plan import Ref
-from toolsets.shelf import tools_of
+from toolsets.shelf import as_json, tools_of
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.log import RunLog
@@ -93,7 +92,7 @@ def _traced(
             continue
         again = run_direct(ToolCall(call.tool, given, ""), tools)
         if again.status == "succeeded" and again.text == end.text:
-            yield TracedCall(call.call, call.tool, given, _plain(again.value), end.text, _written(call, planned))
+            yield TracedCall(call.call, call.tool, given, as_json(again.value), end.text, _written(call, planned))
 
 
 def _written(call: ev.CallPlanned, planned: Mapping[str, ev.CallPlanned]) -> dict[str, Any]:
@@ -111,17 +110,6 @@ def _all_known(value: Any, names: Collection[str]) -> bool:
     if isinstance(value, list):
         return any(_all_known(item, names) for item in value)
     return isinstance(value, Ref) and value.call in names
-
-
-def _plain(value: Any) -> Any:
-    """A result as JSON says it: days as texts."""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _left_out(name: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from toolsets.composites import Items, Result, Term
-from toolsets.induction.flow import FlowCall
+from toolsets.induction.flow import FlowCall, results_in
 from toolsets.plan import Step
 
 MAX_FRAGMENT: Final = 8
@@ -95,7 +95,7 @@ def _fragment(trace: int, sink: FlowCall, ids: frozenset[str], by_id: Mapping[st
     def visit(call: FlowCall) -> None:
         # Arguments in the order of their names: the same walk through every fragment of this shape.
         for _, term in sorted(call.terms.items()):
-            for result in _results(term):
+            for result in results_in(term):
                 if result.call in ids and result.call not in order:
                     visit(by_id[result.call])
         order[call.call.id] = len(order)
@@ -111,16 +111,8 @@ def _told(call: FlowCall, order: Mapping[str, int]) -> list[Any]:
     def term_told(term: Term) -> Any:
         if isinstance(term, Result):
             return [order[term.call], list(term.path)] if term.call in order else "value"
-        if isinstance(term, Items) and any(result.call in order for result in _results(term)):
+        if isinstance(term, Items) and any(result.call in order for result in results_in(term)):
             return {"items": [term_told(one) for one in term.terms]}
         return "value"
 
     return [call.call.tool, {name: term_told(term) for name, term in sorted(call.terms.items())}]
-
-
-def _results(term: Term) -> Iterator[Result]:
-    if isinstance(term, Result):
-        yield term
-    elif isinstance(term, Items):
-        for one in term.terms:
-            yield from _results(one)

@@ -119,26 +119,22 @@ def _agreement(
     """Both tools on all calls; stops at the first on which they differ."""
     back = {new: old for old, new in mapping.items()}
     score = _Score()
-    for owner, call in _interleaved(((one, call) for call in mine), ((other, call) for call in theirs)):
+    recorded = _interleaved(((one, call) for call in mine), ((other, call) for call in theirs))
+    probes = _interleaved(
+        ((one, probe) for call in mine for probe in probes_of(call)),
+        ((other, probe) for call in theirs for probe in probes_of(call)),
+    )
+    calls = itertools.chain(
+        ((*call, True) for call in recorded), ((*call, False) for call in itertools.islice(probes, MAX_PROBES))
+    )
+    for owner, call, was_recorded in calls:
         if owner is one:
             left, right = one.run(call), other.run(call, one, mapping)
         else:
             left, right = one.run(call, other, back), other.run(call)
-        _judge(score, one, other, call, left, right, recorded=True)
+        _judge(score, one, other, call, left, right, recorded=was_recorded)
         if score.differs:
-            return score
-    probes: Iterator[tuple[Subject, Recorded]] = _interleaved(
-        ((one, probe) for call in mine for probe in probes_of(call)),
-        ((other, probe) for call in theirs for probe in probes_of(call)),
-    )
-    for owner, probe in itertools.islice(probes, MAX_PROBES):
-        if owner is one:
-            left, right = one.run(probe), other.run(probe, one, mapping)
-        else:
-            left, right = one.run(probe, other, back), other.run(probe)
-        _judge(score, one, other, probe, left, right, recorded=False)
-        if score.differs:
-            return score
+            break
     return score
 
 
