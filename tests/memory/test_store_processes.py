@@ -23,7 +23,7 @@ from memory.planning import plan_move, plan_new
 from memory.retrieval import Searcher
 from memory.store import Library
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 HERE = Path(__file__).parent
 
 PRELUDE = """
@@ -32,7 +32,7 @@ from pathlib import Path
 sys.path.append(sys.argv[1])
 from hash_embedder import HashEmbedder
 from rows_at_hand import tool
-from memory import database
+from memory import sqlite_frame
 from memory.errors import RowChanged
 from memory.planning import plan_move, plan_new
 from memory.retrieval import Searcher
@@ -52,7 +52,7 @@ def arm(folder, at):
         reached += 1
         if reached == at:
             os.kill(os.getpid(), signal.SIGKILL)
-    connect, fsync = database.connect, os.fsync
+    connect, fsync = sqlite_frame.connect, os.fsync
     def traced(*arguments, **options):
         connection = connect(*arguments, **options)
         connection.set_trace_callback(stage)
@@ -64,7 +64,7 @@ def arm(folder, at):
     def audited(event, arguments):
         if event in ("open", "os.rename", "os.remove", "os.mkdir", "sqlite3.connect") and str(folder) in str(arguments):
             stage()
-    database.connect, os.fsync = traced, synced
+    sqlite_frame.connect, os.fsync = traced, synced
     sys.addaudithook(audited)
 
 def write(folder):
