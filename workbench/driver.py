@@ -187,9 +187,6 @@ class Driver:
     def stepped(self, happenings: Sequence[Happening], step: Step, feeds: Sequence[Feed]) -> None:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
         self.steps += 1
-        if self._steps_once:
-            self._steps_once = False
-            self.pause()
         decoded = [one for one in happenings if one.kind == "decoded"]
         if decoded:
             shares = None
@@ -211,6 +208,9 @@ class Driver:
         for one in happenings:
             if one.kind == "ended":
                 due |= self._turn_ended(one.worker)
+        if self._steps_once:
+            self._steps_once = False
+            self.pause()
         self.settle(PATIENCE_S, due)
 
     def settle(self, patience_s: float = PATIENCE_S, due: Collection[str] | None = None) -> None:

@@ -1,0 +1,155 @@
+"""Stepping into a run: one step, a worker less, another temperature, lines that wait; each command once.
+
+In: scripted models whose workers never end, or end soon. Out: the events that answer the commands. Neighbours:
+`workbench.steering`, `workbench.driver`; `server/test_engine.py` for the same commands from another process.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path += [str(Path(__file__).parents[1] / "hogwild"), str(Path(__file__).parent)]
+
+from scenes import Scene
+from scripted_model import save
+
+from hogwild import Engine
+from workbench import Run, Workbench
+from workbench import events as ev
+from workbench.errors import UsageError
+
+FOR_EVER = (["# Alice\n", "tick ", "tick "], ["# Bob\n", "tock ", "tock "], ["Joint answer:\n", "Never."])
+SOON = (
+    ["# Alice\n", "a1 ", "a2 ", "a3 ", "a4 ", "a5 ", "a6."],
+    ["# Bob\n", "b1."],
+    ["(slower)", "All right."],
+    ["Joint answer:\n", "Done."],
+)
+LIMIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    model = save(tmp_path_factory.mktemp("endless"), *FOR_EVER, max_positions=50_000)
+    with Workbench(str(model), data_dir=tmp_path_factory.mktemp("data"), memory="none") as made:
+        yield made
+
+
+@pytest.fixture
+def run(bench: Workbench) -> Iterator[Run]:
+    started = bench.run("What?")
+    yield started
+    started.stop()
+    assert started.wait(LIMIT_S)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine.from_pretrained(save(tmp_path_factory.mktemp("soon"), *SOON))
+
+
+def until_paused(events: Iterator[ev.Event]) -> int:
+    """Read on until both workers are held; the number of steps that were done meanwhile."""
+    states: dict[str, str] = {}
+    steps = 0
+    for event in events:
+        if isinstance(event.payload, ev.WorkerStateChanged):
+            states[event.payload.worker] = event.payload.state
+        steps += event.kind == "tokens_added"
+        if list(states.values()) == ["paused", "paused"]:
+            return steps
+    raise AssertionError("the run has ended")
+
+
+def test_a_single_step_is_one_step_and_the_workers_are_held_again(run: Run) -> None:
+    events = run.events()
+    run.pause()
+    until_paused(events)
+    for _ in range(2):
+        run.step()
+        assert next(event for event in events if event.kind == "steered").payload.command == "step"
+        assert until_paused(events) == 1
+
+
+def test_a_retired_worker_says_no_more_and_the_others_go_on(run: Run) -> None:
+    events = run.events()
+    next(event for event in events if event.kind == "tokens_added")
+    run.retire_worker("Bob", by="me")
+    steered = next(event for event in events if event.kind == "steered").payload
+    assert (steered.command, steered.arguments, steered.by) == ("retire_worker", {"worker": "Bob"}, "me")
+    next(event for event in events if getattr(event.payload, "state", "") == "finished")
+    told = [next(event for event in events if event.kind == "tokens_added").payload for _ in range(3)]
+    assert [[one["worker"] for one in payload.tokens] for payload in told] == [["Alice"]] * 3
+
+
+def test_sampling_is_changed_for_one_worker_or_all(run: Run) -> None:
+    events = run.events()
+    run.set_sampling("Bob", temperature=0.5, top_k=3)
+    changed = next(event for event in events if event.kind == "sampling_changed").payload
+    assert (changed.worker, changed.sampling["temperature"], changed.sampling["top_k"]) == ("Bob", 0.5, 3)
+    run.set_sampling(temperature=0.0)
+    both = [next(event for event in events if event.kind == "sampling_changed").payload for _ in range(2)]
+    assert {(one.worker, one.sampling["temperature"]) for one in both} == {("Alice", 0.0), ("Bob", 0.0)}
+
+
+def test_a_line_that_waits_can_be_changed_and_taken_back(run: Run) -> None:
+    events = run.events()
+    line = run.say("now", worker="Bob", when="queued")
+    run.edit_say(line, "later")
+    run.cancel_say(line)
+    told = [next(event for event in events if event.kind == "say_queued").payload for _ in range(3)]
+    assert [(one.line, one.worker, one.text) for one in told] == [(line, "Bob", text) for text in ("now", "later", "")]
+    with pytest.raises(UsageError, match="has been said, or taken back"):
+        run.edit_say(line, "too late")
+
+
+def test_a_line_that_waits_is_said_when_its_worker_has_ended_and_the_worker_goes_on(engine: Engine) -> None:
+    said: list[str] = []
+    with Scene(engine, "Alice", "Bob") as scene:
+        scene.driver.on_said = said.append
+        scene.driver.queue("line-1", "Bob", "slower")
+        scene.step()
+        assert said == []
+        scene.to_the_end()
+    assert said == ["line-1"]
+    (told,) = [one for one in scene.of(ev.TextInjected) if one.source == "person"]
+    assert (told.worker, told.line) == ("Bob", "line-1")
+    bob = "".join(one["text"] for step in scene.of(ev.TokensAdded) for one in step.tokens if one["worker"] == "Bob")
+    assert bob.startswith("b1.All right.")
+
+
+def test_the_same_key_does_nothing_twice(run: Run) -> None:
+    first = run.add_worker(key="once")
+    assert run.add_worker(key="once") == first == "Carol"
+    run.say("slower", key="said")
+    run.say("slower", key="said")
+    run.stop()
+    assert run.wait(LIMIT_S)
+    kinds = [event.kind for event in run.events()]
+    assert kinds.count("say_queued") == 1
+    assert kinds.count("worker_added") == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("fly", {}, "There is no command 'fly'"),
+        ("say", {"text": " "}, "nothing to say"),
+        ("say", {"text": "x", "worker": "Zoe"}, "no worker Zoe"),
+        ("say", {"text": "x", "when": "never"}, "now or queued"),
+        ("retire_worker", {"worker": "Zoe"}, "no worker Zoe"),
+        ("set_sampling", {"worker": "Bob"}, "nothing to change"),
+        ("set_sampling", {"heat": 1}, "no 'heat'"),
+        ("set_sampling", {"temperature": -1}, "temperature must be"),
+        ("pause", {"how": "long"}, "does not take these arguments"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused_with_a_sentence(
+    run: Run, command: str, arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        run.command(command, arguments)
+    assert run.status == "running"
