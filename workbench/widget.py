@@ -1,6 +1,6 @@
 """A run that shows itself live in a notebook.
 
-In: a run's handle (its id, its events as they come, a way to stop it). Out: what a notebook displays: a widget around
+In: a run's handle (its id, its events as they come, its commands). Out: what a notebook displays: a widget around
 the view core of `workbench/ui`, or, where `anywidget` is not installed, the picture of the moment. The page asks for
 events from a number on and gets them in portions over the comm; where it has the server extension it reads the log
 from there instead. What the widget syncs does not grow: the run's id, and once the run has ended its events, so that a
@@ -10,14 +10,16 @@ it, `front_end` knows the bundle; the session's `Run` displays itself through `m
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Protocol
 
 from workbench import front_end, static_view
+from workbench.errors import WorkbenchError
 from workbench.events import Event, to_json
 from workbench.projection import RunView
 from workbench.snapshot import snapshot
+from workbench.steering import COMMANDS
 
 INTERVAL_S = 1 / 30
 PORTION = 1000
@@ -32,12 +34,9 @@ MOST_STORED = 2_000_000
 FIRST_LOOK_S = 0.2
 """How long displaying may wait for what there is already, so that a run that has ended is complete at once."""
 
-COMMANDS = ("stop", "pause", "resume", "say", "add_worker")
-"""What the widget's buttons may ask of a run."""
-
 
 class RunHandle(Protocol):
-    """What the widget needs of a run; those of `COMMANDS` that it has are offered."""
+    """What the widget needs of a run."""
 
     @property
     def id(self) -> str: ...
@@ -46,7 +45,9 @@ class RunHandle(Protocol):
         """The events from that number on, until the run has ended."""
         ...
 
-    def stop(self) -> None: ...
+    def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
+        """Carry out one of `COMMANDS`; raises WorkbenchError."""
+        ...
 
 
 class Look:
@@ -224,7 +225,7 @@ def _widget_class() -> Any:
                 case "away":
                     self._follow(None)
                 case "control":
-                    obey(self._run, content)
+                    self.send({"type": "answer", "key": content.get("key"), "refused": obey(self._run, content)})
 
         def _follow(self, since: int | None) -> None:
             if self._feed is not None:
@@ -250,15 +251,13 @@ def stored(run: RunHandle) -> list[dict[str, Any]]:
     return kept
 
 
-def obey(run: RunHandle, message: dict[str, Any]) -> None:
-    """Carry out a button's command; what is not one of `COMMANDS`, or not understood, is passed over."""
-    command = message.get("command")
-    method = getattr(run, command, None) if command in COMMANDS else None
-    if method is None:
-        return
-    if command == "say":
-        text, worker = message.get("text"), message.get("worker")
-        if isinstance(text, str) and text.strip():
-            method(text, worker if isinstance(worker, str) else None)
-    else:
-        method()
+def obey(run: RunHandle, message: dict[str, Any]) -> str:
+    """Carry out a button's command; returns why it was refused, in a sentence, or nothing."""
+    name, given = message.get("command"), message.get("arguments")
+    if name not in COMMANDS:
+        return f"A widget cannot do {name!r}."
+    try:
+        run.command(str(name), given if isinstance(given, dict) else {}, key=str(message.get("key", "")), by="notebook")
+    except WorkbenchError as error:
+        return str(error)
+    return ""

@@ -16,6 +16,7 @@ from staged_runs import HOSTILE, QUESTIONS, RUN_ID, Story, worksheet
 
 from workbench import events as ev
 from workbench import front_end, widget
+from workbench.errors import UsageError
 from workbench.widget import Feed, mimebundle, run_widget
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +43,10 @@ class Told:
                 assert self.go.acquire(timeout=BOUND_S)
             yield event
 
-    def stop(self) -> None:
+    def command(self, name: str, arguments: Any, *, key: str = "", by: str = "") -> dict[str, Any]:
+        assert name == "stop"
         self.stopped.set()
+        return {}
 
 
 def collected(run: Told, since: int = 0, interval_s: float = 0.0) -> list[dict[str, Any]]:
@@ -166,27 +169,35 @@ def test_displaying_a_run_does_not_wait_for_its_end() -> None:
     run.go.release(1000)
 
 
-def test_the_buttons_steer_the_run_and_no_other_message_does() -> None:
+def test_the_buttons_steer_the_run_no_other_message_does_and_a_refusal_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Steered(Told):
         def __init__(self) -> None:
             super().__init__(worksheet())
-            self.said: list[tuple[str, str | None]] = []
+            self.told: list[tuple[str, dict[str, Any], str]] = []
 
-        def say(self, text: str, worker: str | None = None) -> None:
-            self.said.append((text, worker))
+        def command(self, name: str, arguments: Any, *, key: str = "", by: str = "") -> dict[str, Any]:
+            if name == "say" and not arguments.get("text"):
+                raise UsageError("There is nothing to say.")
+            self.told.append((name, dict(arguments), key))
+            return {}
 
     run = Steered()
     shown = run_widget(run)
+    sent: list[Any] = []
+    monkeypatch.setattr(shown, "send", sent.append)
     hostile = [{"type": "start"}, "stop", None, ["stop"], {"type": "control", "command": "events"}]
-    hostile += [{"type": "control", "command": "__init__"}, {"type": "control", "command": "say", "text": 7}, {}]
+    hostile += [{"type": "control", "command": "__init__"}, {"type": "control", "command": ["stop"]}, {}]
+    hostile += [{"type": "control", "command": "say", "key": "k0"}]
     for message in hostile:
         shown._handle_custom_msg(message, [])
-    assert not run.stopped.is_set()
-    assert not run.said
-    shown._handle_custom_msg({"type": "control", "command": "say", "text": "hi", "worker": "Bob"}, [])
-    shown._handle_custom_msg({"type": "control", "command": "stop"}, [])
-    assert run.said == [("hi", "Bob")]
-    assert run.stopped.is_set()
+    assert not run.told
+    assert sent[-1] == {"type": "answer", "key": "k0", "refused": "There is nothing to say."}
+    say = {"type": "control", "command": "say", "arguments": {"text": "hi", "worker": "Bob"}, "key": "k1"}
+    shown._handle_custom_msg(say, [])
+    assert run.told == [("say", {"text": "hi", "worker": "Bob"}, "k1")]
+    assert sent[-1] == {"type": "answer", "key": "k1", "refused": ""}
 
 
 def test_what_is_synced_is_the_runs_id_and_once_it_has_ended_its_events() -> None:

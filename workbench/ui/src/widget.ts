@@ -7,7 +7,7 @@
  */
 
 import type { RunEvent } from "./core/events.ts";
-import { english, type Context } from "./panel/context.ts";
+import { ALL_COMMANDS, english, type Context } from "./panel/context.ts";
 import { RunPanel } from "./panel/panel.ts";
 import { CommTransport } from "./transport/comm.ts";
 import { StaticTransport } from "./transport/static.ts";
@@ -27,7 +27,9 @@ export interface PageWorkbench {
 }
 
 /** The commands that a kernel's comm understands. */
-const COMM_COMMANDS = new Set(["stop", "pause", "resume", "say", "add_worker"]);
+const COMM_COMMANDS = new Set([...ALL_COMMANDS].filter((name) => name !== "fork" && name !== "resume_interrupted"));
+/** A kernel that is busy with a cell answers late. */
+const PATIENCE_MS = 20000;
 
 async function render({ model, el }: { model: Model; el: HTMLElement }): Promise<() => void> {
   const runId: string = model.get("run_id");
@@ -35,9 +37,9 @@ async function render({ model, el }: { model: Model; el: HTMLElement }): Promise
   const page = (globalThis as any).agentWorkbench as PageWorkbench | undefined;
   const overServer = recorded?.length ? null : await page?.transport(runId).catch(() => null);
   const transport: Transport = recorded?.length ? new StaticTransport(recorded) : (overServer ?? new CommTransport(model));
-  const context: Context = overServer
-    ? page!.contextOf(runId)
-    : { tr: page?.contextOf(runId).tr ?? english, actions: recorded?.length ? null : commActions(model) };
+  const known = page?.contextOf(runId);
+  // The run lives in the kernel, so the kernel is told what to do with it, wherever its events are read.
+  const context: Context = { tr: known?.tr ?? english, actions: recorded?.length ? null : commActions(model) };
   const panel = new RunPanel(context, transport, runId);
   panel.node.classList.add("wb-in-cell");
   el.replaceChildren(panel.node);
@@ -45,9 +47,29 @@ async function render({ model, el }: { model: Model; el: HTMLElement }): Promise
 }
 
 function commActions(model: Model): Context["actions"] {
+  let count = 0;
   return {
     commands: COMM_COMMANDS,
-    steer: async (command, args = {}) => model.send({ type: "control", command, ...args }),
+    steer: (command, args = {}) =>
+      new Promise<void>((done, failed) => {
+        const key = `${Date.now().toString(36)}-${(count += 1)}`;
+        const heard = (message: any): void => {
+          if (message?.type !== "answer" || message.key !== key) return;
+          stop();
+          if (message.refused) failed(new Error(message.refused));
+          else done();
+        };
+        const stop = (): void => {
+          clearTimeout(timer);
+          model.off("msg:custom", heard);
+        };
+        const timer = window.setTimeout(() => {
+          stop();
+          failed(new Error("The kernel has not answered yet: it is busy with a cell, or gone."));
+        }, PATIENCE_MS);
+        model.on("msg:custom", heard);
+        model.send({ type: "control", command, arguments: args, key });
+      }),
   };
 }
 

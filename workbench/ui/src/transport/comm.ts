@@ -3,6 +3,7 @@
  *
  * The page asks with {type: "since", seq}; the kernel answers with {type: "events", events}, and {type: "end"} when
  * there will be no more. Nothing that grows is kept in the widget's state.
+ * What a person asks for goes as {type: "control", key, command, arguments}, answered by {type: "answer", key, refused}.
  */
 
 import type { RunEvent } from "../core/events.ts";
