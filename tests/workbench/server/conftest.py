@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+# Not as a plugin, which would run every async test of the whole suite in a loop of its own.
+from pytest_jupyter.jupyter_server import *  # noqa: F403
+
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # helpers are imported by name
 
 from workbench.log import RunLog
 from workbench.writer import RunWriter
-
-pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def jp_server_config(data_dir: Path, jp_server_config: dict) -> dict:
+def jp_server_config(data_dir: Path) -> dict:
     return {"ServerApp": {"jpserver_extensions": {"workbench.server": True}}}
 
 
