@@ -4,6 +4,7 @@ The server stands on 127.0.0.1 with a token, in a folder of its own, with its ow
 server and one browser serve all tests of this folder; each test has a browser context of its own.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -92,6 +93,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         made.wait_for("the start of JupyterLab", lambda: answers(made))
         yield made
     finally:
+        with contextlib.suppress(OSError):  # the engine would outlive its server, as it should for people
+            made.api("engine", {"action": "stop"})
         process.terminate()
         try:
             process.wait(20)
