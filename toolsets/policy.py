@@ -7,6 +7,7 @@ field None means "as the tool says", and in a tool's own policy "as the executor
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 Effect: TypeAlias = Literal["read", "write"]
@@ -31,5 +32,11 @@ class CallPolicy:
         """This policy where it says something, `below` elsewhere."""
         if below is None:
             return self
-        mine = {f.name: getattr(self, f.name) for f in fields(self)}
-        return CallPolicy(**{name: getattr(below, name) if value is None else value for name, value in mine.items()})
+        return _over(self, below)
+
+
+@lru_cache(maxsize=256)
+def _over(above: CallPolicy, below: CallPolicy) -> CallPolicy:
+    """A plan of thousands of calls has a handful of policies."""
+    mine = {f.name: getattr(above, f.name) for f in fields(above)}
+    return CallPolicy(**{name: getattr(below, name) if value is None else value for name, value in mine.items()})

@@ -468,7 +468,9 @@ class _Host:
         waits = all(driver.paused or driver.waits for run, driver in self.active.items())
         if self.active and waits:
             with self.bench._changed:
-                if not self.bench._news and not any(run._wishes for run in self.active) and not self.bench._waiting:
+                # A run whose library is still searched says so itself when it is ready.
+                ready = any(run._memory.ready for run in self.bench._waiting)
+                if not (self.bench._news or ready or any(run._wishes for run in self.active)):
                     self.bench._changed.wait(0.5)
 
     def _guarded(self, how: Callable[[], Any]) -> Any:

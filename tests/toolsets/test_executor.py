@@ -16,7 +16,7 @@ from toolsets.executor import (
 from toolsets.plan import Plan, PlannedCall, Ref, Template
 from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
-from toolsets.tool import Tool
+from toolsets.tool import Tool, tool
 
 pytestmark = pytest.mark.anyio
 BOUND_S = 20
@@ -447,3 +447,30 @@ async def test_closing_the_executor_ends_every_call_of_every_plan() -> None:
         assert states(await plan.results()) == {"1": "cancelled", "2": "cancelled"}
     with pytest.raises(ExecutorError):
         executor.open()
+
+
+def test_a_long_plan_begins_before_all_of_it_is_taken_in_and_ends_whole_when_it_is_cancelled_meanwhile() -> None:
+    told: list[str] = []
+
+    @tool
+    async def echo(x: int) -> int:
+        """Give it back."""
+        return x
+
+    plan = Plan(tuple(PlannedCall(str(n), "echo", {"x": n}) for n in range(1, 101)))
+
+    async def main() -> tuple[CallOutcome, ...]:
+        async def cancel() -> None:
+            running = executor._plans["p1"]
+            assert len(running._nodes) < len(plan)
+            running.cancel()
+
+        executor = Executor({"echo": echo}, on_event=lambda event: told.append(type(event).__name__))
+        async with executor, anyio.create_task_group() as group:
+            group.start_soon(cancel)
+            return await executor.run(plan)
+
+    outcomes = anyio.run(main)
+    assert [one.call for one in outcomes] == [call.id for call in plan]
+    assert {one.state for one in outcomes} == {"cancelled"}
+    assert told.count("Planned") == told.count("Finished") == len(plan)

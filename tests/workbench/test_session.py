@@ -406,6 +406,39 @@ def test_closing_stops_what_still_runs_and_nothing_starts_after_it(endless: str,
         bench.run("What?")
 
 
+def test_the_engine_rests_while_every_run_waits_and_a_new_ones_library_is_still_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, running, learnt, rests = (threading.Event() for _ in range(4))
+
+    def hang() -> str:
+        """Never returns by itself."""
+        running.set()
+        let_go.wait(LIMIT_S)
+        return "late"
+
+    folder = save(tmp_path / "model", ["# Alice\n", call("hang")])
+    with Workbench(str(folder), workers=1, data_dir=tmp_path, tools={"hang": Tool.from_function(hang)}) as bench:
+        monkeypatch.setattr(bench.learning, "settle", lambda: learnt.wait(LIMIT_S))
+        wait = bench._changed.wait
+
+        def watched(timeout_s: float | None = None) -> bool:
+            if bench._waiting:
+                rests.set()
+            return wait(timeout_s)
+
+        monkeypatch.setattr(bench._changed, "wait", watched)
+        try:
+            bench.run("What?")
+            assert running.wait(LIMIT_S)
+            late = bench.run("What?", memory="continual")
+            assert rests.wait(20)
+        finally:
+            let_go.set()
+            learnt.set()
+        assert late.wait(LIMIT_S)
+
+
 def test_a_workbench_that_ran_nothing_closes(tmp_path: Path) -> None:
     with Workbench(data_dir=tmp_path):
         pass

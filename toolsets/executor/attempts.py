@@ -176,7 +176,8 @@ async def _await(tool: Tool, arguments: Mapping[str, Any], own: Reports, task: _
     with task.scope:
         reports.set(own)
         try:
-            await anyio.lowlevel.checkpoint_if_cancelled()
+            if anyio.current_effective_deadline() == float("-inf"):
+                await anyio.lowlevel.checkpoint()
             value = await tool.function(**arguments)
             what: Returned | Raised = Returned(value, render_result(value))
         except BaseException as error:

@@ -50,6 +50,8 @@ DEFAULTS: Final = CallPolicy(
 )
 """What holds where neither the call, nor its tool, nor the executor's own defaults say anything."""
 MAX_CONCURRENT: Final = 64
+ADMITTED_AT_ONCE: Final = 16
+"""Calls of a whole plan that are taken in before those that can begin do."""
 MAX_SHARED: Final = 1_000
 """Finished executions that identical later calls may share."""
 
@@ -130,8 +132,10 @@ class Executor:
     async def run(self, plan: Plan, *, history: History | None = None) -> tuple[CallOutcome, ...]:
         """Run a plan that is known as a whole."""
         async with self.plan(history=history) as running:
-            for call in plan:
-                running.add(call)
+            for number, call in enumerate(plan, 1):
+                running.admit(call)
+                if number % ADMITTED_AT_ONCE == 0:  # the first calls of a long plan need not wait for the last
+                    await anyio.lowlevel.checkpoint()
         return running.outcomes
 
     def open(self, id: str | None = None, *, history: History | None = None) -> RunningPlan:
@@ -211,7 +215,7 @@ class Executor:
             plan.finish(node, node.end_without_value("skipped", error))
             return
         try:
-            arguments = prepare(node.call, tool, {ref.call: plan.outcome_of(ref.call) for ref in node.call.refs()})
+            arguments = prepare(node.call, tool, {id: plan.outcome_of(id) for id in node.refs})
         except Exception as error:  # ToolsetError, and whatever a value that some tool made does when it is looked at
             plan.finish(node, node.end_without_value("failed", error_sentence(tool, error)))
             return
@@ -270,7 +274,7 @@ class Executor:
         """Approval, then attempts until one counts. Between attempts its place is free for others."""
         with run.scope:
             try:
-                await anyio.lowlevel.checkpoint_if_cancelled()
+                await _if_cancelled(run.scope)
                 if run.asking:
                     if not await self._approved(run):
                         return
@@ -296,7 +300,7 @@ class Executor:
         await run.granted.wait()
 
     async def _attempt(self, run: Execution) -> Tried:
-        await anyio.lowlevel.checkpoint_if_cancelled()
+        await _if_cancelled(run.scope)
         run.attempts += 1
         if run.attempts == 1:
             run.began_s = anyio.current_time()
@@ -316,7 +320,7 @@ class Executor:
                 if text:
                     self._tell_all(run, Output, text)
 
-        await anyio.lowlevel.checkpoint_if_cancelled()  # whoever heard of the start may have cancelled it
+        await _if_cancelled(run.scope)  # whoever heard of the start may have cancelled it
         own = run.reports = Reports(self._call_soon, tell)
         assert run.policy.timeout_s is not None
         return await self._attempts.run(run.tool, run.arguments, run.policy.timeout_s, own)
@@ -400,6 +404,12 @@ class Executor:
 
     def _wall_s(self, run: Execution, node: Node) -> float:
         return anyio.current_time() - max(run.began_s, node.joined_s) if run.attempts else 0.0
+
+
+async def _if_cancelled(scope: anyio.CancelScope) -> None:
+    """Nothing more of this call, if it has been given up; else as cheap as can be."""
+    if scope.cancel_called:
+        await anyio.lowlevel.checkpoint()
 
 
 def _state(tried: Raised | TimedOut) -> CallState:

@@ -38,6 +38,11 @@ class Node:
     joined_s: float = 0.0
     attempts: int = 0
     outcome: CallOutcome | None = None
+    refs: tuple[str, ...] = field(init=False)
+    """Ids of the calls that its arguments refer to, each once; looked for once, because a plan has many calls."""
+
+    def __post_init__(self) -> None:
+        self.refs = tuple(dict.fromkeys(ref.call for ref in self.call.refs()))
 
     @property
     def result_id(self) -> str:

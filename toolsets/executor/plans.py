@@ -92,12 +92,16 @@ class RunningPlan:
         """A call has arrived; it begins as soon as its arguments are known and there is room."""
         if self._closed:
             raise ExecutorError(f"The plan {self.id} is closed: add call {call.id} to another one.")
+        self.admit(call)
+
+    def admit(self, call: PlannedCall) -> None:
+        """The same for a call of a plan that is known as a whole: where that was cancelled, so is the call."""
         if call.id in self._nodes or call.id in self.history.ids or call.id in self.history.open:
             raise ExecutorError(f"There is a call {call.id} already: give this one another id.")
         with self._executor.together():
             node = self._nodes[call.id] = self._open[call.id] = self._executor.node(self, call)
             self.history.arrived(call.id)
-            needs = call.needs()
+            needs = tuple(dict.fromkeys([*node.refs, *call.after]))
             self.tell(Planned(self.id, call.id, call.tool, call.arguments, needs, call.line, call.raw))
             if node.outcome is not None:
                 return  # whoever heard of it has cancelled it
@@ -168,9 +172,9 @@ class RunningPlan:
 
     def failed_need(self, node: Node) -> CallOutcome | None:
         """The first call that this one refers to and must not be run without."""
-        for ref in node.call.refs():
-            outcome = self.outcome_of(ref.call)
-            if not outcome.succeeded and self._on_failure(ref.call) != "pass":
+        for id in node.refs:
+            outcome = self.outcome_of(id)
+            if not outcome.succeeded and self._on_failure(id) != "pass":
                 return outcome
         return None
 

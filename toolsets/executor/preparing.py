@@ -24,14 +24,14 @@ MAX_NAMES: Final = 30
 
 
 def prepare(call: PlannedCall, tool: Tool, outcomes: Mapping[str, CallOutcome]) -> dict[str, Any]:
-    """The arguments with results in the place of references. A call that did not succeed stands as its error, in
-    words. Raises ToolsetError where a path leads nowhere or a value does not fit."""
-    refs = call.refs()
-    if not refs:
+    """The arguments with results in the place of references. outcomes: of the calls that it refers to, and no other.
+    A call that did not succeed stands as its error, in words. Raises ToolsetError where a path leads nowhere or a value
+    does not fit."""
+    if not outcomes:
         return fit_arguments(tool, call.arguments)
-    errors = {ref.call: outcomes[ref.call].text for ref in refs if not outcomes[ref.call].succeeded}
+    errors = {id: outcome.text for id, outcome in outcomes.items() if not outcome.succeeded}
     arguments = _with_errors(call.arguments, errors) if errors else call.arguments
-    values = {ref.call: outcomes[ref.call].value for ref in refs if ref.call not in errors}
+    values = {id: outcome.value for id, outcome in outcomes.items() if id not in errors}
     # Several calls may be given one result, and a tool may change the list that it is given.
     return fit_arguments(tool, {name: _own(value) for name, value in resolve(arguments, values).items()})
 
