@@ -1,7 +1,7 @@
 """A real JupyterLab with the extension, and a real browser that looks at it.
 
 The server stands on 127.0.0.1 with a token, in a folder of its own, with its own settings and its own run log. One
-server and one browser serve all tests of this folder; each test has a browser context of its own.
+server serves all tests of this folder, one browser those of a file; each test has a browser context of its own.
 """
 
 import contextlib
@@ -103,8 +103,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """For one file: while Playwright is there, its event loop is the main thread's, and no other may run."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -122,7 +123,7 @@ def page(browser: Any) -> Iterator[Any]:
     context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab_page(lab: Lab, browser: Any) -> Iterator[Any]:
     """JupyterLab takes seconds to load, so most tests share one page of it."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
