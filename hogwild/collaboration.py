@@ -250,6 +250,18 @@ class Collaboration:
         self._state(worker)
         return text, tuple(ids)
 
+    def length(self, content: str) -> int:
+        """How many tokens `respond` would put in for it."""
+        return len(self._encode(self.words.responded(content)))
+
+    def room(self, worker: str) -> int:
+        """How many tokens this worker may still be told before some view that they come into is full."""
+        workers = self.space.workers.values()
+        seen_by = [one.name for one in workers if one.name == worker or self.layout.name != "independent"]
+        due = sum(len(one.pending) + len(one.after_step) for one in workers)
+        longest = max(num_tokens(self.space.view(name)) for name in seen_by)
+        return max(self.engine.facts.max_positions - self._kept_for_the_closing() - longest - due, 0)
+
     def say(self, worker: str, text: str) -> None:
         """A person's words, put where the worker writes."""
         self.inject(worker, self.words.said(worker, text), "person")

@@ -57,6 +57,8 @@ class Call:
     outcome: CallOutcome | None = None
     decided_by: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    read: tuple[str, int] | None = None
+    """Where it reads on in a result: in which, and from which character on."""
 
     @property
     def ended(self) -> bool:
@@ -136,6 +138,11 @@ class Calls:
     def told(self, call: Call) -> None:
         """The worker has been told of this call, or nobody is left to be told."""
         self._worker(call.worker).ready.remove(call)
+
+    def offer_reading(self) -> None:
+        """From now on workers may read on in results that were cut."""
+        if READING not in self.tools:
+            self.tools[READING] = reading_tool(self.store)
 
     def is_alone(self, call: Call) -> bool:
         return self._plans[call.plan].calls == 1
@@ -295,6 +302,8 @@ class Calls:
                 approved = isinstance(event, ex.Approved)
                 self._emit(ev.ApprovalGiven(call.name, approved, by, event.reason))
             case ex.Started():
+                if call.tool == READING:
+                    call.read = str(event.arguments.get("result", "")), max(event.arguments.get("start", 0), 0)
                 call.outside = call.outside or self._reads_outside(call, event.arguments)
                 isolation = _isolation(self.tools.get(call.tool))
                 self._emit(ev.CallStarted(call.name, event.attempt, logged(event.arguments), isolation))
@@ -323,8 +332,8 @@ class Calls:
         call.outcome = outcome
         call.outside = call.outside or not outcome.trusted or any(self._calls[need].outside for need in call.needs)
         self.outside_was_read = self.outside_was_read or call.outside
-        if outcome.cut and READING not in self.tools:
-            self.tools[READING] = reading_tool(self.store)
+        if outcome.cut:
+            self.offer_reading()
         shared = [other.name for id in outcome.shared_with if (other := self._by_id.get(_split(id))) is not None]
         self._emit(
             ev.CallFinished(

@@ -24,13 +24,14 @@ from hogwild.sampling import Sampling
 from hogwild.views import Feed
 from hogwild.workspace import ENDED, State
 from toolsets.policy import CallPolicy
+from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise, neutralise_tool
 from workbench import events as ev
-from workbench.calls import Approve, Calls
+from workbench.calls import Approve, Call, Calls
 from workbench.grammar import with_grammar
 from workbench.plan_reader import PlanEnded, PlanReader, Read
-from workbench.told import markers_of, result_text, special_tokens
+from workbench.told import fitting, markers_of, result_text, special_tokens
 from workbench.worksheet import Task, answered, read_task
 
 PATIENCE_S = 0.25
@@ -329,17 +330,27 @@ class Driver:
         for call in ready:
             self.calls.told(call)
             last = not self.calls.open_of(worker) and not self.calls.ready_of(worker)
-            assert call.outcome is not None
-            content = result_text(
-                call.outcome, self.run.words, label=call.label,
-                alone=self.calls.is_alone(call) and not self.spec.asynchronous, outside=call.outside,
-                wary=self.calls.outside_was_read, sharers=self.calls.sharers(call), markers=self._markers,
-                special=self._special,
-            )  # fmt: skip
-            text, ids = self.run.respond(worker, content, awaited=last or self.spec.asynchronous)
+            text, ids = self.run.respond(worker, self._told(call), awaited=last or self.spec.asynchronous)
             self.emit(ev.TextInjected(worker, self.run.space.own(worker).id, text, list(ids), "tool", call.name))
         if held and not self.calls.open_of(worker):
             self._holding.discard(worker)
+
+    def _told(self, call: Call) -> str:
+        """What the worker reads of a call that has ended: half of the room that is left at most, so it can go on."""
+
+        def text(outcome: CallOutcome) -> str:
+            return result_text(
+                outcome, self.run.words, label=call.label,
+                alone=self.calls.is_alone(call) and not self.spec.asynchronous, outside=call.outside,
+                wary=self.calls.outside_was_read, sharers=self.calls.sharers(call), markers=self._markers,
+                special=self._special, read=call.read,
+            )  # fmt: skip
+
+        assert call.outcome is not None
+        outcome = fitting(call.outcome, lambda one: self.run.length(text(one)), self.run.room(call.worker) // 2)
+        if outcome.cut:
+            self.calls.offer_reading()
+        return text(outcome)
 
     def _say_queued(self) -> None:
         """Say the lines whose worker has come to a halt by itself."""

@@ -8,7 +8,8 @@ how a result among several looks.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,15 +35,18 @@ def result_text(
     sharers: Collection[str] = (),
     markers: Collection[str] = (),
     special: Collection[str] = (),
+    read: tuple[str, int] | None = None,
 ) -> str:
     """alone: its plan has no other call. outside: its text comes, wholly or in part, from outside. wary: something from
     outside has been read in this run, so a model may have passed it on. sharers: whose calls the same execution
-    answered. markers: what must not stand in text from outside; special: what must not stand in any result.
+    answered. markers: what must not stand in text from outside; special: what must not stand in any result. read: where
+    its text is a part of another result, which one and from which character on.
     """
     text = outcome.text
     if outcome.cut:
-        read = f'read_result with result "{outcome.result_id}" and start {_shown_chars(outcome):,}'.replace(",", "")
-        text += f"\n[read on: call {read}]"
+        result, start = read or (outcome.result_id, 0)
+        start += max(outcome.num_chars - _shown(outcome)[1], 0)
+        text += f'\n[read on: call read_result with result "{result}" and start {start}]'
     text = neutralise(text, markers) if outside or wary else without_markers(text, special)
     if not alone:
         shared = tuple(sharers) if words.shared else ()
@@ -99,6 +103,28 @@ def as_json(value: Any) -> str:
     return json.dumps(logged(value), ensure_ascii=False)
 
 
-def _shown_chars(outcome: CallOutcome) -> int:
-    """How much of a cut result stands before the note that says so."""
-    return outcome.text.rfind("\n[cut: ") if "\n[cut: " in outcome.text else len(outcome.text)
+def fitting(outcome: CallOutcome, num_tokens: Callable[[CallOutcome], int], room: int) -> CallOutcome:
+    """The outcome, its text cut until it takes at most `room` tokens; where even the note of the cut takes more, only
+    that is left. num_tokens: what the worker would be told of it takes."""
+    chars = len(_shown(outcome)[0])
+    while chars and (takes := num_tokens(outcome)) > room:
+        chars = min(chars * max(room, 0) // takes, chars * 9 // 10)
+        outcome = _cut_to(outcome, chars)
+    return outcome
+
+
+def _cut_to(outcome: CallOutcome, chars: int) -> CallOutcome:
+    shown, more = _shown(outcome)
+    # An error has no address to read on at: it is kept nowhere but in the log.
+    address = f" of result {outcome.result_id}" if outcome.succeeded else ""
+    note = f"\n[cut: {more + len(shown) - chars:,} more characters{address}]"
+    return replace(outcome, text=shown[:chars] + note, cut=outcome.succeeded)
+
+
+_NOTE = re.compile(r"\n\[cut: ([\d,]+) more characters[^\n]*\]\Z")
+
+
+def _shown(outcome: CallOutcome) -> tuple[str, int]:
+    """What a text shows before the note that it was cut, and how many characters follow."""
+    note = _NOTE.search(outcome.text)
+    return (outcome.text[: note.start()], int(note[1].replace(",", ""))) if note else (outcome.text, 0)

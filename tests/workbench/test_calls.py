@@ -59,6 +59,8 @@ CHAINS = (
     ["# Ned\n", '[{"name": "add", "arguments": {"a": 1, "b": 2}}]'],
     ["# Olga\n", '[{"type": "tool_use", "id": "t1", "name": "add", "input": {"a": 1, "b": 2}}]'],
     ["# Pia\n", call("twice", x=4)],
+    ["# Quin\n", call("long") + " "],
+    ["</result>", call("read_result", result="Quin-1/1", start=50)],
     ["$3 add = 4</tool_response>", "k1."],
     [END, "heard."],
     ["Joint answer:\n", "Done."],
@@ -356,3 +358,43 @@ def test_a_long_result_is_cut_and_can_be_read_on(engine: Engine) -> None:
         assert 'read_result with result "Erin-1/1" and start 100' in text
         assert "read_result" in scene.driver.calls.tools
         assert scene.driver.calls.results()["c1"] == "ab" * 5000
+
+
+@pytest.mark.parametrize("workers", [("Erin",), ("Erin", "Bob")])
+def test_a_result_that_a_small_context_has_no_room_for_is_cut_and_its_worker_goes_on(
+    workers: tuple[str, ...], engine: Engine
+) -> None:
+    """The model has 2,048 positions, and a byte is a token; the default limit is 4,000 characters."""
+
+    def long() -> str:
+        """A long text."""
+        return "ab" * 1900
+
+    with Scene(engine, *workers, tools=made(long)) as scene:
+        scene.to_the_end()
+        (finished,) = scene.of(ev.CallFinished)
+        assert not finished.cut
+        (text,) = told(scene)
+        shown = len(text) - len(text.lstrip("ab"))
+        assert 100 < shown < 1500
+        assert f"[cut: {3800 - shown:,} more characters of result Erin-1/1]" in text
+        assert f'read_result with result "Erin-1/1" and start {shown}' in text
+        assert "read_result" in scene.driver.calls.tools
+        assert [one["state"] for one in scene.driver.metrics()["workers"]] == ["finished"] * len(workers)
+        assert "heard." in scene.driver.lanes["Erin"]
+
+
+def test_what_is_read_on_is_cut_with_the_address_of_the_result_itself(engine: Engine) -> None:
+    def long() -> str:
+        """A long text."""
+        return "ab" * 6000
+
+    words = Prompting.from_json({**WORDS, "tool_response": "<result>{content}</result>"})
+    with Scene(engine, "Quin", tools=made(long), prompting=words) as scene:
+        for _ in range(20):
+            scene.step()
+        first, then = (one.text.removeprefix("<result>") for one in scene.injected("tool")[:2])
+        assert 'read_result with result "Quin-1/1"' in first
+        shown = len(then) - len(then.lstrip("ab"))
+        assert 100 < shown < 4000
+        assert f'read_result with result "Quin-1/1" and start {50 + shown}' in then
