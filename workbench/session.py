@@ -57,6 +57,8 @@ APPROVALS = ("ask", "all", "none")
 class Run(Steerable):
     """One run, from the moment it was asked for. `await run` and `run.answer` wait for its end."""
 
+    in_engine = False
+
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
         self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
         self._memory = RunMemory(

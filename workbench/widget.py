@@ -41,6 +41,11 @@ class RunHandle(Protocol):
     @property
     def id(self) -> str: ...
 
+    @property
+    def in_engine(self) -> bool:
+        """Whether an engine's process does the run, rather than this one."""
+        ...
+
     def events(self, since: int = 0) -> Iterator[Event]:
         """The events from that number on, until the run has ended."""
         ...
@@ -188,18 +193,19 @@ def _widget_class() -> Any:
         return None
 
     class RunWidget(anywidget.AnyWidget):
-        """One run, live. `run_id` and `snapshot` are all that is synced; see `ui/src/widget.ts` for the messages."""
+        """One run, live. These three are all that is synced; see `ui/src/widget.ts` for the messages."""
 
         _esm = front_end.WIDGET
         _css = front_end.STYLE
         run_id = traitlets.Unicode().tag(sync=True)
+        in_engine = traitlets.Bool().tag(sync=True)
         snapshot = traitlets.Dict().tag(sync=True)
 
         def __init__(self, run: RunHandle) -> None:
             self._run = run
             self._feed: Feed | None = None
             self._synced = threading.Event()
-            super().__init__(run_id=run.id, snapshot={})
+            super().__init__(run_id=run.id, in_engine=run.in_engine, snapshot={})
             self.on_msg(self._heard)
             threading.Thread(target=self._store, name=f"workbench-store-{run.id}", daemon=True).start()
 

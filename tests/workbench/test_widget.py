@@ -25,6 +25,8 @@ BOUND_S = 30
 
 
 class Told:
+    in_engine = False
+
     """A run whose events are given out as a test lets them go: one for each `go.release()`."""
 
     def __init__(self, events: Sequence[ev.Event], at_once: bool = True) -> None:
@@ -205,6 +207,7 @@ def test_what_is_synced_is_the_runs_id_and_once_it_has_ended_its_events() -> Non
     shown = run_widget(run)
     assert {name for name in shown.keys if not name.startswith(("_", "layout", "tab", "tool"))} == {
         "run_id",
+        "in_engine",
         "snapshot",
     }
     assert shown.snapshot == {}

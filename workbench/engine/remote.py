@@ -26,6 +26,8 @@ LOOK_S = 0.05
 class RemoteRun(Steerable):
     """One run; `await run` and `run.answer` wait for its end."""
 
+    in_engine = True
+
     def __init__(self, run_id: str, log: RunLog, engine: EngineClient) -> None:
         self.id, self._log, self._engine = run_id, log, engine
 

@@ -107,6 +107,14 @@ class Desk:
         given: dict[str, Any] = {"run_id": run_id, "command": command, "arguments": arguments, "key": key, "by": by}
         return self.engine(run.model).call("control", **given)
 
+    def steers(self, run_id: str) -> bool:
+        """Whether commands to a run that goes on reach it from here: an engine does it, not a kernel or a terminal."""
+        run = self.log.summary(run_id)
+        if run.status != "running":
+            return True
+        engine = self.engine(run.model).status()
+        return run_id in engine.get("runs", [run_id] if engine["state"] == "busy" else [])
+
     def export(self, run_id: str, path: Path) -> Path:
         """Write a run as a notebook or a page; a name that is taken gets a number."""
         from workbench.export import export_run

@@ -86,7 +86,8 @@ class EventsSocket(WebSocketMixin, JupyterHandler, WebSocketHandler):
 
     async def _serve(self, tail: Tail) -> None:
         try:
-            await stream(tail, self._send)
+            steered = await self.desk.reading(self.desk.steers, tail.run_id)
+            await stream(tail, self._send, steered)
             self.close(1000)
         except WebSocketClosedError:
             pass
@@ -102,13 +103,14 @@ class EventsSocket(WebSocketMixin, JupyterHandler, WebSocketHandler):
         await self.write_message(frame)  # waits until a slow client has taken it
 
 
-async def stream(tail: Tail, send: Callable[[str], Awaitable[None]]) -> None:
-    """Send everything above the tail's number until the run has ended; raises WorkbenchError."""
+async def stream(tail: Tail, send: Callable[[str], Awaitable[None]], steered: bool = True) -> None:
+    """Send everything above the tail's number until the run has ended; raises WorkbenchError. steered: whether commands
+    to the run reach it through this server."""
     loop = asyncio.get_running_loop()
     since = tail.last_seq
     page = await asyncio.to_thread(tail.read, FRAME_EVENTS)
     hello = {"frame": "hello", "run_id": tail.run_id, "since": since, "last_seq": page.last_seq, "live": page.live}
-    await send(json.dumps(hello | {"status": page.status, "snapshot": None}))
+    await send(json.dumps(hello | {"status": page.status, "steered": steered, "snapshot": None}))
     while True:
         sent_at = loop.time()
         if page.events:

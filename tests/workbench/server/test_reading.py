@@ -163,3 +163,14 @@ async def test_a_log_that_is_no_log_is_an_error_with_a_sentence(jp_fetch: Any, d
     told = json.loads(refused.value.response.body)
     assert told["code"] == "log_damaged"
     assert "move the file away" in told["message"]
+
+
+async def test_a_run_that_no_engine_does_is_said_to_be_steered_elsewhere(
+    jp_ws_fetch: Any, log: RunLog, writer: RunWriter
+) -> None:
+    writer.append(worksheet()[0].payload)
+    writer.flush()
+    socket = await jp_ws_fetch("workbench", "api", "runs", "live-run", "events")
+    hello = json.loads(await asyncio.wait_for(socket.read_message(), 30))
+    assert (hello["live"], hello["steered"]) == (True, False)
+    socket.close()

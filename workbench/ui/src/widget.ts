@@ -1,7 +1,7 @@
 /**
  * The notebook's widget (an anywidget): the run panel as a cell's output.
  *
- * In: the widget's state {run_id, snapshot, base_url}, its comm. Out: a panel. The state never grows: what happened
+ * In: the widget's state {run_id, in_engine, snapshot}, its comm. Out: a panel. The state never grows: what happened
  * comes over the server's WebSocket where the page has the server extension and its log holds the run, else over the
  * comm; `snapshot` holds the run's events once it has ended, so that a saved notebook shows it without a kernel.
  */
@@ -26,8 +26,6 @@ export interface PageWorkbench {
   transport(runId: string): Promise<Transport | null>;
 }
 
-/** The commands that a kernel's comm understands. */
-const COMM_COMMANDS = new Set([...ALL_COMMANDS].filter((name) => name !== "fork" && name !== "resume_interrupted"));
 /** A kernel that is busy with a cell answers late. */
 const PATIENCE_MS = 20000;
 
@@ -38,8 +36,10 @@ async function render({ model, el }: { model: Model; el: HTMLElement }): Promise
   const overServer = recorded?.length ? null : await page?.transport(runId).catch(() => null);
   const transport: Transport = recorded?.length ? new StaticTransport(recorded) : (overServer ?? new CommTransport(model));
   const known = page?.contextOf(runId);
-  // The run lives in the kernel, so the kernel is told what to do with it, wherever its events are read.
-  const context: Context = { tr: known?.tr ?? english, actions: recorded?.length ? null : commActions(model) };
+  // A run in an engine's process is steered through the server, which answers also while the kernel is busy with a cell.
+  // One that lives in the kernel is steered over its comm, wherever its events are read.
+  const actions = overServer && model.get("in_engine") ? known!.actions : commActions(model);
+  const context: Context = { tr: known?.tr ?? english, actions: recorded?.length ? null : actions };
   const panel = new RunPanel(context, transport, runId);
   panel.node.classList.add("wb-in-cell");
   el.replaceChildren(panel.node);
@@ -49,7 +49,7 @@ async function render({ model, el }: { model: Model; el: HTMLElement }): Promise
 function commActions(model: Model): Context["actions"] {
   let count = 0;
   return {
-    commands: COMM_COMMANDS,
+    commands: ALL_COMMANDS,
     steer: (command, args = {}) =>
       new Promise<void>((done, failed) => {
         const key = `${Date.now().toString(36)}-${(count += 1)}`;

@@ -46,6 +46,17 @@ test("an event that comes twice changes nothing, and a kind that nobody knows is
   assert.equal(state.seq, story.events.length);
 });
 
+test("a log that just stops leaves nothing that seems to go on", () => {
+  const history = new History("r");
+  const story = new Story().begin(["Alice", "Bob"]).tokens({ Alice: "<tool_call>{\"name\": \"gcd\"", Bob: "one" });
+  story.add("call_planned", { call: "c1", worker: "Bob", tool: "gcd", arguments: {}, raw: "" });
+  history.add(story.events);
+  history.interrupted();
+  assert.equal(history.live.status, "interrupted");
+  assert.deepEqual(history.live.lanes.map((lane) => lane.state), ["interrupted", "interrupted"]);
+  assert.equal(history.live.calls[0].state, "interrupted");
+});
+
 test("a state that travelled as JSON is gone on with as if it had not", () => {
   const story = new Story().begin(["Alice", "Bob"]);
   for (const piece of ["I take ", "1.\n<tool", "_call>{\"name\": \"gcd\"", "}</tool_", "call>\nDone."]) story.tokens({ Alice: piece, Bob: "x" });

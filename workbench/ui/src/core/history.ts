@@ -7,7 +7,7 @@
  */
 
 import type { RunEvent } from "./events.ts";
-import { fold, newState, type RunState } from "./state.ts";
+import { fold, interrupt, newState, type RunState } from "./state.ts";
 
 export class History {
   live: RunState;
@@ -48,8 +48,9 @@ export class History {
     return true;
   }
 
+  /** The log just stops: nobody goes on with the run. */
   interrupted(): void {
-    if (this.live.status === "running") this.live.status = "interrupted";
+    if (this.live.status === "running") interrupt(this.live);
   }
 
   /** How many moments there are to scrub to: one for each step, and the beginning. */

@@ -230,8 +230,20 @@ export function callOutcome(call: Call): string {
   return call.state === "succeeded" ? call.text : call.error || call.text;
 }
 
+const ENDED: ReadonlySet<string> = new Set(["finished", "stopped", "out_of_budget", "failed"]);
+
 export function isOver(call: Call): boolean {
   return call.state !== "planned" && call.state !== "asked" && call.state !== "running";
+}
+
+/** The run's process is gone: what was going on in it has stopped, too. */
+export function interrupt(state: RunState): void {
+  state.status = "interrupted";
+  for (const lane of state.lanes) {
+    lanes.settle(lane);
+    if (!ENDED.has(lane.state)) lane.state = "interrupted";
+  }
+  for (const call of state.calls) if (!isOver(call)) call.state = "interrupted";
 }
 
 /** Sampled tokens of all workers per second: of the last steps, or of the whole run once it has ended. */

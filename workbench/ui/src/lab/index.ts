@@ -94,6 +94,7 @@ const panel: JupyterFrontEndPlugin<void> = {
       icon: (args) => (args.isPalette ? undefined : icon),
       execute: () => {
         const form = new MainAreaWidget({ content: new NewRun(tr, api, commands, defaults) });
+        form.toolbar.hide();
         form.id = `agent-workbench-new-run-${Date.now()}`;
         form.title.label = tr("New run");
         form.title.icon = icon;
@@ -113,6 +114,7 @@ const panel: JupyterFrontEndPlugin<void> = {
         }
         const content = new RunWidget(runId, contextFor(app, api, tr, runId), new EngineAwareTransport(api), themes);
         const widget = new MainAreaWidget({ content });
+        widget.toolbar.hide();
         widget.id = `agent-workbench-run-${runId}-area`;
         void tracker.add(widget);
         shell.add(widget, "main", { activate: args.activate !== false });
@@ -126,6 +128,7 @@ const panel: JupyterFrontEndPlugin<void> = {
         const id = `agent-workbench-compare-${left}-${right}`;
         const content = new CompareWidget(tr, run(left), run(right), id);
         const widget = new MainAreaWidget({ content });
+        widget.toolbar.hide();
         widget.id = `${id}-area`;
         shell.add(widget, "main");
         return widget;
@@ -223,7 +226,7 @@ const widgets: JupyterFrontEndPlugin<void> = {
       contextOf: (runId) => contextFor(app, api, tr, runId),
       transport: async (runId) => {
         await api.get(`runs/${encodeURIComponent(runId)}/log?since=0&limit=1`);
-        return new EngineAwareTransport(api);
+        return new EngineAwareTransport(api, false);
       },
     };
     Object.assign(globalThis, { agentWorkbench: page });

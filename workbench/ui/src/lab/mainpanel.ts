@@ -36,8 +36,14 @@ export class EngineAwareTransport implements Transport {
   private readonly socket: SocketTransport;
   private receiver: Receiver | null = null;
   private last: Connection = { kind: "connecting" };
+  /** Whether it is the server's engine that does the run. */
+  private steered = true;
 
-  constructor(private readonly api: IWorkbench) {
+  /** steers: whether who watches steers through the server, too. */
+  constructor(
+    private readonly api: IWorkbench,
+    private readonly steers = true,
+  ) {
     this.socket = new SocketTransport(api.wire);
   }
 
@@ -67,8 +73,11 @@ export class EngineAwareTransport implements Transport {
   }
 
   private tell(): void {
-    const engineDied = this.api.status?.engine.state === "dead" && !(this.last.kind === "ended" && this.last.finished);
-    this.receiver?.connection(engineDied && this.last.kind !== "failed" ? { kind: "dead" } : this.last);
+    if (this.last.steered !== undefined) this.steered = this.last.steered;
+    const mayHaveDied = this.steered && !(this.last.kind === "ended" && this.last.finished);
+    const engineDied = mayHaveDied && this.api.status?.engine.state === "dead";
+    const told = this.steers ? this.last : { ...this.last, steered: undefined };
+    this.receiver?.connection(engineDied && this.last.kind !== "failed" ? { kind: "dead" } : told);
   }
 }
 
@@ -176,6 +185,7 @@ export class NewRun extends Widget {
         .post("runs", { task: task.value, settings })
         .then(async ({ run_id }) => {
           api.announceRuns();
+          void api.refreshStatus();
           await commands.execute("agent-workbench:open-run", { runId: run_id });
           this.dispose();
         })

@@ -9,7 +9,7 @@ import { make, setAttribute, show, write } from "./dom.ts";
 const LONG = 600;
 const SIGNS: { [state: string]: string } = {
   writing: "…", planned: "○", asked: "?", running: "◐", succeeded: "✓", rejected: "⊘", skipped: "⊘", cancelled: "⊘",
-  not_executed: "⊘",
+  not_executed: "⊘", interrupted: "⊘",
 };
 
 export class Card {
@@ -99,7 +99,7 @@ export class Card {
     const asks = call.state === "asked" && actions !== null && can(this.context, "approve");
     show(this.decide, asks);
     if (!asks || this.decide.childElementCount > 0) return;
-    const decide = (command: string) => () => void actions!.steer(command, { call: call.call });
+    const decide = (command: string) => () => this.context.send?.(command, { call: call.call });
     this.decide.append(
       make("button", { type: "button", class: "wb-button wb-primary", click: decide("approve") }, [tr("Approve")]),
       make("button", { type: "button", class: "wb-button", click: decide("reject") }, [tr("Reject")]),

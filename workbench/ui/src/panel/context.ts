@@ -20,11 +20,13 @@ export interface Actions {
 export interface Context {
   tr: Translate;
   actions: Actions | null;
+  /** Steer, and tell the person if it was refused; the panel that stands here sets it. */
+  send?(command: string, args?: { [name: string]: unknown }): void;
 }
 
 export const ALL_COMMANDS: ReadonlySet<string> = new Set([
   "stop", "pause", "resume", "step", "say", "edit_say", "cancel_say", "approve", "reject", "add_worker",
-  "retire_worker", "set_sampling", "fork", "resume_interrupted",
+  "retire_worker", "set_sampling",
 ]);
 
 export function can(context: Context, command: string): boolean {

@@ -22,7 +22,7 @@ export class LanesView {
 
   constructor(private readonly context: Context) {}
 
-  update(state: RunState, isLive: boolean): void {
+  update(state: RunState, isLive: boolean, steered: boolean): void {
     if (this.drawn !== state) {
       this.drawn = state;
       for (const lane of this.byWorker.values()) lane.forget();
@@ -41,7 +41,7 @@ export class LanesView {
         this.byWorker.set(lane.worker, view);
         this.node.insertBefore(view.node, this.node.children[at] ?? null);
       }
-      view.update(lane, calls, isLive && state.status === "running");
+      view.update(lane, calls, isLive && steered && state.status === "running", steered);
     });
     setAttribute(this.node, "data-count", String(Math.min(workers.length, 4)));
   }
@@ -93,7 +93,7 @@ class LaneView {
     this.lastTop = 0;
   }
 
-  update(lane: Lane, calls: Map<string, Call>, canSteer: boolean): void {
+  update(lane: Lane, calls: Map<string, Call>, canSteer: boolean, canDecide: boolean): void {
     const { tr } = this.context;
     write(this.state, stateName(tr, lane.state));
     setAttribute(this.state, "data-state", lane.state);
@@ -105,7 +105,10 @@ class LaneView {
       const used = Math.min(100, Math.round((100 * lane.tokens) / lane.budget));
       setAttribute(this.budget.firstElementChild!, "style", `width: ${used}%`);
     }
+    const temperature = this.settings?.open === false ? this.settings.querySelector("input") : null;
+    if (temperature) temperature.value = String(lane.sampling.temperature ?? 0);
     if (this.settings) show(this.settings, canSteer && !["finished", "stopped", "out_of_budget"].includes(lane.state));
+    setAttribute(this.node, "data-watch-only", canDecide ? "" : "true");
     this.updateWords(lane, calls);
   }
 
@@ -207,7 +210,7 @@ class CallSpan implements SpanView {
 function workerSettings(context: Context, worker: string): HTMLDetailsElement | null {
   const { tr, actions } = context;
   if (!actions || !(can(context, "set_sampling") || can(context, "retire_worker"))) return null;
-  const temperature = make("input", { type: "number", min: 0, max: 2, step: 0.1, value: "0.7", class: "wb-number" });
+  const temperature = make("input", { type: "number", min: 0, max: 2, step: 0.1, value: "0", class: "wb-number" });
   const details = make("details", { class: "wb-menu" });
   const body = make("div", { class: "wb-popover" });
   if (can(context, "set_sampling")) {
@@ -218,7 +221,7 @@ function workerSettings(context: Context, worker: string): HTMLDetailsElement | 
         submit: (event: Event) => {
           event.preventDefault();
           details.open = false;
-          void actions.steer("set_sampling", { worker, temperature: Number(temperature.value) });
+          context.send?.("set_sampling", { worker, temperature: Number(temperature.value) });
         },
       },
       [make("label", {}, [tr("Temperature"), temperature]), apply],
@@ -228,7 +231,7 @@ function workerSettings(context: Context, worker: string): HTMLDetailsElement | 
   if (can(context, "retire_worker")) {
     const retire = (): void => {
       details.open = false;
-      void actions.steer("retire_worker", { worker });
+      context.send?.("retire_worker", { worker });
     };
     body.append(make("button", { type: "button", class: "wb-button", click: retire }, [tr("Retire %1", visible(worker))]));
   }

@@ -47,11 +47,17 @@ export class RunPanel {
   private moment: number | null = null;
   private parts: { [name: string]: HTMLElement } = {};
 
+  private readonly context: Context;
+  /** Whether commands reach the run from here. */
+  private steered = true;
+
   constructor(
-    private readonly context: Context,
+    given: Context,
     private readonly transport: Transport,
     runId: string,
   ) {
+    const context: Context = { ...given, send: (command, args) => void this.steering.send(command, args) };
+    this.context = context;
     this.history = new History(runId);
     this.lanes = new LanesView(context);
     this.cache = new CacheMap(context);
@@ -108,6 +114,7 @@ export class RunPanel {
 
   private connected(connection: Connection): void {
     this.connection = connection;
+    this.steered = connection.steered ?? this.steered;
     if (connection.kind === "ended" && !connection.finished) this.history.interrupted();
     this.frame.ask();
   }
@@ -116,8 +123,8 @@ export class RunPanel {
     const state = this.shownState;
     const isLive = this.moment === null;
     this.drawHead(state, isLive);
-    this.lanes.update(state, isLive);
-    this.steering.update(this.history.live, isLive && this.connection.kind !== "lost");
+    this.lanes.update(state, isLive, this.steered);
+    this.steering.update(this.history.live, isLive && this.connection.kind !== "lost", this.steered);
     this.outcome.update(state);
     this.scrubber.update(this.history, this.moment, can(this.context, "fork"));
     this.pictures.ask();
@@ -167,12 +174,13 @@ export class RunPanel {
 
   private drawBanner(): void {
     const { tr, actions } = this.context;
-    const { kind } = this.connection;
+    const kind = this.connection.kind === "live" && !this.steered && this.history.live.status === "running" ? "elsewhere" : this.connection.kind;
     const messages: { [kind: string]: string } = {
       lost: tr("The connection is lost; trying again. What is shown is what had arrived."),
       detached: tr("Detached from the kernel; the run itself goes on where it was started. Waiting to attach again."),
       dead: tr("The engine has ended unexpectedly. The log is whole up to here."),
       failed: this.connection.message ?? "",
+      elsewhere: tr("A kernel or a terminal does this run: it can be watched here, and is steered where it was started."),
     };
     const message = messages[kind] ?? "";
     show(this.banner, message !== "");

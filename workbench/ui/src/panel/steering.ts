@@ -26,6 +26,7 @@ export class Steering {
   private whomKey = "";
   private editing = "";
   private paused = false;
+  private ended = false;
   private queueKey = "";
 
   constructor(private readonly context: Context) {
@@ -47,10 +48,11 @@ export class Steering {
     this.layOutSaying();
   }
 
-  update(state: RunState, isLive: boolean): void {
+  update(state: RunState, isLive: boolean, steered: boolean): void {
     const { tr } = this.context;
-    const running = state.status === "running" && isLive;
+    const running = state.status === "running" && isLive && steered;
     this.paused = state.paused;
+    this.ended = state.status !== "running";
     write(this.pause, state.paused ? tr("Resume") : tr("Pause"));
     show(this.pause, running && can(this.context, "pause"));
     show(this.step, running && state.paused && can(this.context, "step"));
@@ -110,7 +112,7 @@ export class Steering {
   }
 
   private drawQueue(lines: Line[], running: boolean): void {
-    const key = JSON.stringify([lines, running, this.editing]);
+    const key = JSON.stringify([lines, running, this.ended, this.editing]);
     if (key === this.queueKey) return;
     this.queueKey = key;
     show(this.queue, lines.length > 0);
@@ -122,7 +124,8 @@ export class Steering {
   private lineOf(line: Line, running: boolean): HTMLElement {
     const { tr } = this.context;
     const whom = line.worker ? tr("to %1", visible(line.worker)) : tr("to everyone");
-    const item = make("li", {}, [make("span", { class: "wb-quiet" }, [tr("waits to be said %1", whom)])]);
+    const what = this.ended ? tr("was not said %1", whom) : tr("waits to be said %1", whom);
+    const item = make("li", {}, [make("span", { class: "wb-quiet" }, [what])]);
     const redraw = (editing: string): void => {
       this.editing = editing;
       this.queueKey = "";

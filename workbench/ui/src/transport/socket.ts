@@ -78,7 +78,7 @@ export class SocketTransport implements Transport {
   private take(frame: any): boolean {
     if (frame.frame === "hello") {
       if (frame.snapshot?.state) this.receiver.snapshot(frame.snapshot.state);
-      this.receiver.connection({ kind: "live" });
+      this.receiver.connection({ kind: "live", steered: frame.steered });
     } else if (frame.frame === "events") {
       if (!this.receiver.events(frame.events as RunEvent[])) this.socket?.close();
     } else if (frame.frame === "engine" && frame.state === "dead") {

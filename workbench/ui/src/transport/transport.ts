@@ -10,6 +10,8 @@ export interface Connection {
   /** connecting, live, lost (trying again), detached (no kernel), dead (no engine), failed (for good), ended (no more to come). */
   kind: "connecting" | "live" | "lost" | "detached" | "dead" | "failed" | "ended";
   message?: string;
+  /** With `live`: whether commands to the run reach it from here; unknown where it is not said. */
+  steered?: boolean;
   /** With `ended`: whether the run came to its end, or its log just stops. */
   finished?: boolean;
 }
