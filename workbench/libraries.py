@@ -21,6 +21,7 @@ from memory.store import Library
 from memory.values import STATES, Kind, Plan, Row, Snapshot, State
 from workbench.library_files import plan_file
 from workbench.library_values import Done, Proposal, Rows, RowView, VersionView, entry_json, use_json
+from workbench.models import loading
 from workbench.paths import library_folder
 from workbench.trying import Tried, try_concept, try_tool
 
@@ -410,16 +411,17 @@ def _states(states: Sequence[str]) -> tuple[State, ...]:
 
 
 def _packaged_embedder() -> Embedder:
-    from transformers.utils import logging
+    with loading():
+        from transformers.utils import logging
 
-    from memory.embedder import SentenceEmbedder
+        from memory.embedder import SentenceEmbedder
 
-    embedder = SentenceEmbedder()
-    logging.disable_progress_bar()  # a small model's is over before it can be read
-    try:
-        embedder.load()
-    finally:
-        logging.enable_progress_bar()
+        embedder = SentenceEmbedder()
+        logging.disable_progress_bar()  # a small model's is over before it can be read
+        try:
+            embedder.load()
+        finally:
+            logging.enable_progress_bar()
     return embedder
 
 

@@ -7,6 +7,7 @@ In: what a person typed. Out: a path or id for `hogwild.Engine`, and the engine,
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,12 +43,12 @@ def is_embedded(model: str) -> bool:
 
 def load_engine(model: str, device: str = "cpu", dtype: str = "auto") -> Engine:
     """An engine, or ModelError (UsageError where there is no such model) with one sentence."""
-    with without_collections():
+    with loading():
         from hogwild.engine import Engine
         from hogwild.errors import BrokenModel, HogwildError, UnsupportedModel
 
     try:
-        with without_collections():
+        with loading():
             engine = Engine.from_pretrained(model_place(model), dtype=dtype, device=device)
     except (BrokenModel, UnsupportedModel) as error:
         raise ModelError(str(error)) from error
@@ -60,14 +61,21 @@ def load_engine(model: str, device: str = "cpu", dtype: str = "auto") -> Engine:
     return engine
 
 
+_LOADING = threading.RLock()
+
+
 @contextmanager
-def without_collections() -> Iterator[None]:
-    """Importing torch and transformers makes millions of objects, none of them garbage: looking for some is a fifth of
-    the time that it takes."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+def loading() -> Iterator[None]:
+    """To import torch, transformers or what needs them, and to load a model: one thread at a time.
+
+    Two threads that import parts of transformers, whose modules need each other in circles, see half-made modules.
+    Importing also makes millions of objects, none of them garbage: looking for some is a fifth of the time it takes.
+    """
+    with _LOADING:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if was_on:
+                gc.enable()

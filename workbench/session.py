@@ -7,13 +7,9 @@ notebooks. Below: `driver` (one run), `log`, `hogwild.collaboration.advance` (on
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from dataclasses import asdict
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
@@ -26,13 +22,12 @@ from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.engine.client import EngineClient
 from workbench.engine.remote import RemoteRun
-from workbench.errors import LogError, UsageError, WorkbenchError
+from workbench.errors import UsageError, WorkbenchError
 from workbench.learning import learn_tools
 from workbench.libraries import Concepts, Libraries, Tools
 from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
 from workbench.mcp_tools import Given, McpTools
-from workbench.models import load_engine
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
@@ -44,7 +39,6 @@ from workbench.worksheet import read_task
 from workbench.writer import RunWriter
 
 if TYPE_CHECKING:
-    from hogwild import Engine
     from toolsets.chat import Chat
     from workbench.calls import Approve, Calls, Pending
     from workbench.driver import Driver
@@ -323,202 +317,9 @@ class Workbench:
 
     def _work(self) -> None:
         """The engine's thread."""
-        _Host(self).work()
+        from workbench.host import Host
 
-
-class _Host:
-    """Steps all runs of one workbench; lives in the engine's thread."""
-
-    def __init__(self, bench: Workbench) -> None:
-        self.bench = bench
-        self.engine: Engine | None = None
-        self.active: dict[Run, Driver] = {}
-
-    def work(self) -> None:
-        from hogwild.collaboration import advance
-
-        while self._begin_waiting():
-            self._grant_wishes()
-            due = {driver.run: run for run, driver in self.active.items()}
-            if self.engine is None:  # the model could not be loaded, and every run that asked for it has been told
-                continue
-            stepped = self._guarded(partial(advance, self.engine, list(due), mass=self._mass()))
-            for one, happenings, step, feeds in stepped or ():
-                run = due.pop(one)
-                if run in self.active:
-                    self._safely(run, partial(self.active[run].stepped, happenings, step, feeds))
-            if not stepped:
-                self._idle()
-            else:
-                for run in due.values():
-                    if run in self.active:
-                        self._safely(run, partial(self.active[run].settle, 0.0))
-            for run, driver in list(self.active.items()):
-                if driver.ended:
-                    self._finish(run, driver)
-
-    def _mass(self) -> bool:
-        return any(driver.spec.attention for driver in self.active.values())
-
-    def _begin_waiting(self) -> bool:
-        """Take up new runs, waiting for one if there is nothing to do; False when the workbench is closed."""
-        bench = self.bench
-        with bench._changed:
-            while not any(run._memory.ready for run in bench._waiting) and not self.active and not bench._closed:
-                bench._changed.wait()
-            closing = bench._closed
-            fresh = [run for run in bench._waiting if run._memory.ready]
-            bench._waiting = [run for run in bench._waiting if run not in fresh]
-            late = bench._waiting if closing else []
-        for run in fresh:
-            self._begin(run)
-        for run in late:
-            self._fail(run, UsageError("The workbench was closed before the run began."))
-        if closing:
-            for run, driver in list(self.active.items()):
-                driver.stop()
-                self._finish(run, driver)
-        return not closing
-
-    def _begin(self, run: Run) -> None:
-        from hogwild.errors import HogwildError
-        from hogwild.prompting import Prompting
-        from hogwild.sampling import Sampling
-        from workbench.driver import Driver, Spec
-
-        how, driver = run._settings, None
-        try:
-            if self.engine is None:
-                self.engine = load_engine(self.bench.model, self.bench.device, self.bench.dtype)
-            words = Prompting.of_directory(self.engine.directory)
-            names = words.names if words else NAMES
-            if len(names) < how["workers"]:
-                raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
-            run._steering.names[: how["workers"]] = names[: how["workers"]]
-            workers = tuple(names[: how["workers"]])
-            recalled = run._memory.prepare(self.engine, workers, self.bench.offered_now())
-            spec = Spec(
-                run._task,
-                workers,
-                layout=how["layout"],
-                seed=how["seed"],
-                max_tokens=how["max_tokens"],
-                max_run_tokens=how["max_run_tokens"],
-                sampling=Sampling(temperature=how["temperature"]),
-                attention=how["attention"],
-                front=how["front"],
-                asynchronous=how["async_tools"],
-                approve=how["approve"],
-                policy=how["policy"],
-                concepts=recalled.text,
-            )
-            driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)
-            run._calls, driver.on_said = driver.calls, run._steering.said
-            run._writer.append(self._started(run, driver))
-            run._memory.begun(run.id, run._writer.append)
-            driver.open()
-            self.active[run] = driver
-        except Exception as error:
-            if driver is not None:
-                driver.close()
-            self._fail(run, UsageError(str(error)) if isinstance(error, HogwildError) else _as_ours(error))
-
-    def _started(self, run: Run, driver: Driver) -> ev.RunStarted:
-        assert self.engine is not None
-        versions = {name: version(name) for name in ("torch", "transformers")}
-        versions["python"] = ".".join(map(str, sys.version_info[:3]))
-        return ev.RunStarted(
-            task=run._task,
-            items=list(driver.task.items),
-            model=self.bench.model,
-            model_fingerprint=self.engine.fingerprint,
-            versions=versions,
-            seed=run._settings["seed"],
-            layout=run._settings["layout"],
-            workers=list(driver.spec.workers),
-            settings=self._settings(run),
-            tools=list(driver.calls.tools),
-        )
-
-    def _settings(self, run: Run) -> dict[str, Any]:
-        """The run's settings as the log keeps them; those that are as they always were are left out."""
-        assert self.engine is not None
-        kept = {name: value for name, value in run._settings.items() if name not in _UNUSUAL}
-        for name, usual in _UNUSUAL.items():
-            if (value := run._settings[name]) != usual:
-                kept[name] = (
-                    {name: value for name, value in asdict(value).items() if value is not None}
-                    if isinstance(value, CallPolicy)
-                    else value
-                )
-        if self.bench.unsafe_tools:
-            kept["unsafe_tools"] = sorted(self.bench.unsafe_tools)
-        return {**kept, "device": self.bench.device, "dtype": str(self.engine.dtype).split(".")[-1]}
-
-    def _grant_wishes(self) -> None:
-        for run, driver in list(self.active.items()):
-            while run._wishes:
-                self._safely(run, partial(run._wishes.popleft(), driver))
-            if run in self.active and driver.ended:
-                self._finish(run, driver)
-
-    def _idle(self) -> None:
-        """Nothing is due: everybody waits for a tool, or for a person, or is paused."""
-        self.bench._news = False
-        for run, driver in list(self.active.items()):
-            self._safely(run, partial(driver.settle, 0.0))
-        waits = all(driver.paused or driver.waits for run, driver in self.active.items())
-        if self.active and waits:
-            with self.bench._changed:
-                # A run whose library is still searched says so itself when it is ready.
-                ready = any(run._memory.ready for run in self.bench._waiting)
-                if not (self.bench._news or ready or any(run._wishes for run in self.active)):
-                    self.bench._changed.wait(0.5)
-
-    def _guarded(self, how: Callable[[], Any]) -> Any:
-        """A step that fails ends every run that took part in it, with a sentence; the engine goes on."""
-        try:
-            return how()
-        except Exception as error:
-            for run in list(self.active):
-                self._fail(run, _as_ours(error))
-            return None
-
-    def _safely(self, run: Run, how: Callable[[], Any]) -> None:
-        try:
-            how()
-        except Exception as error:
-            self._fail(run, _as_ours(error))
-
-    def _finish(self, run: Run, driver: Driver) -> None:
-        outcome = driver.outcome()
-        final = ev.RunFinished(outcome.status, outcome.answer, outcome.items, outcome.metrics, None)
-        self._end(run, final, None)
-
-    def _fail(self, run: Run, error: WorkbenchError) -> None:
-        driver = self.active.get(run)
-        nothing = ev.Metrics(steps=0, wall_s=0.0, tokens_per_s=0.0, cache_tokens=0, calls=0, workers=[])
-        metrics = driver.metrics() if driver else nothing
-        self._end(run, ev.RunFinished("failed", "", [], metrics, str(error)), error)
-
-    def _end(self, run: Run, final: ev.RunFinished, error: WorkbenchError | None) -> None:
-        driver = self.active.pop(run, None)
-        try:
-            try:
-                if driver is not None:
-                    driver.close()
-                run._writer.append(final)
-            finally:
-                run._writer.close()
-        except LogError as failed:
-            error = error or failed
-        if error is None:
-            run._memory.ended(run.id, self.bench.log, solved=final.status == "solved")
-        run._final, run._error = final, error
-        run._done.set()
-
-
-_UNUSUAL: dict[str, Any] = {"front": None, "async_tools": False, "approve": "ask", "policy": None}
+        Host(self).work()
 
 
 def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: object) -> EngineClient | None:
@@ -538,12 +339,6 @@ def _sendable(settings: Mapping[str, Any]) -> dict[str, Any]:
     if settings["policy"] is not None:
         raise UsageError('A policy works in this process only: use engine="thread".')
     return {name: value for name, value in settings.items() if value is not None}
-
-
-def _as_ours(error: Exception) -> WorkbenchError:
-    if isinstance(error, WorkbenchError):
-        return error
-    return WorkbenchError(f"The run broke off: {type(error).__name__}: {error}")
 
 
 def _check(settings: dict[str, Any]) -> None:

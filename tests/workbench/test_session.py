@@ -25,6 +25,7 @@ from toolsets.tool import Tool
 from workbench import Run, Workbench
 from workbench import events as ev
 from workbench.errors import LogError, ModelError, UsageError, WorkbenchError
+from workbench.host import Host
 from workbench.log import RunLog
 from workbench.paths import log_path
 
@@ -375,6 +376,27 @@ def test_a_model_whose_weights_are_cut_short_is_one_clear_sentence(tmp_path: Pat
     weights.write_bytes(weights.read_bytes()[:-100])
     with Workbench(str(folder), data_dir=tmp_path) as bench, pytest.raises(ModelError, match="fetch the model again"):
         _ = bench.run("What?").answer
+
+
+def test_an_engine_that_breaks_outside_of_a_run_ends_every_run_with_a_sentence_and_another_can_begin(
+    endless: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(host: Host) -> None:
+        raise ImportError("cannot import name 'X' from partially initialized module 'y'")
+
+    with Workbench(endless, data_dir=tmp_path / "data") as bench:
+        first = bench.run(TASKS[0])
+        next(event for event in first.events() if isinstance(event.payload, ev.TokensAdded))
+        monkeypatch.setattr(Host, "_grant_wishes", broken)
+        for run in (first, bench.run(TASKS[1])):
+            assert run.wait(LIMIT_S)
+            with pytest.raises(WorkbenchError, match="broke off: ImportError: cannot import name 'X'"):
+                _ = run.answer
+        monkeypatch.undo()
+        later = bench.run(TASKS[1])
+        later.stop()
+        assert later.wait(LIMIT_S)
+        assert (first.status, later.status) == ("failed", "stopped")
 
 
 def test_an_awaited_run_that_fails_raises_its_sentence(bench: Workbench) -> None:
