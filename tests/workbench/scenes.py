@@ -6,6 +6,7 @@ tests of the driver and of the calls of a run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -54,9 +55,10 @@ class Scene:
             self.driver.stepped(happenings, step, feeds)
             return feeds
         self.driver.settle()
+        time.sleep(0.001)  # a call whose word has just come runs in another thread
         return []
 
-    def to_the_end(self, limit: int = 200) -> Scene:
+    def to_the_end(self, limit: int = 2000) -> Scene:
         for _ in range(limit):
             if self.driver.ended:
                 return self
