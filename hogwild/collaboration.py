@@ -198,10 +198,10 @@ class Collaboration:
     def took(self, feeds: Sequence[Feed], logits: Sequence[Tensor]) -> list[Happening]:
         """The step has run: sample for everyone who may. Returns what was decoded, then what follows from it."""
         rows = {feed.tag: row for feed, row in zip(feeds, logits, strict=True)}
-        due = self.space.fed(feeds)
-        self._put_deferred()
         held = self._held = []
         try:
+            due = self.space.fed(feeds)
+            self._put_deferred()
             decoded = []
             for name in due:
                 if not self.space.workers[name].pending and not self._run_is_spent():

@@ -139,6 +139,17 @@ class Engine:
             logits = replay.forward(self.model).logits[0].float()
         return dict(zip(strip.first_row, logits.split(strip.sizes), strict=True))
 
+    def replay_rows(self, tape: Tape, places: Sequence[tuple[int, int]]) -> Tensor:
+        """Logits `[places, vocab]` float32 after the tokens at these (block, index) of a recorded run; the cache is not
+        touched, so any thread may ask."""
+        strip = lay_out(tape)
+        replay = Replay([strip], self.facts, device=self.device, dtype=self.dtype)
+        rows = torch.tensor([strip.row(block, index) for block, index in places], device=self.device)
+        with torch.inference_mode():
+            if self._runner.keeps:
+                return torch.as_tensor(replay.forward(self.model, logits_to_keep=rows).logits[0]).float()
+            return torch.as_tensor(replay.forward(self.model).logits[0, rows]).float()
+
     # Several workers, token ids only.
 
     def decode(

@@ -37,7 +37,7 @@ from workbench.plan_command import plan
 from workbench.recall import CONCEPTS
 from workbench.retrieval_command import retrieval
 from workbench.texts import read_text
-from workbench.visible import one_line
+from workbench.visible import one_line, visible
 
 if TYPE_CHECKING:
     from workbench.session import Run
@@ -198,6 +198,17 @@ def follow(run_id: RunId) -> None:
     log = RunLog()
     with LiveView() as view:
         view.watch(log.follow(log.find(run_id)))
+
+
+@runs.command()
+def prove(run_id: RunId, as_json: AsJson = False) -> None:
+    """Replay a run: does the same model choose every token again? Exit code 0 if it does, 1 if it does not."""
+    from workbench.replay import prove
+
+    log = RunLog()
+    proof = prove(log.events(log.find(run_id)))
+    print(json.dumps(proof.to_json(), ensure_ascii=False) if as_json else visible(str(proof)))
+    raise typer.Exit(0 if proof else 1)
 
 
 @runs.command()

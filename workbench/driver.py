@@ -189,26 +189,27 @@ class Driver:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
         self.steps += 1
         decoded = [one for one in happenings if one.kind == "decoded"]
-        if decoded:
-            shares = None
-            if self.spec.attention:
-                shares = {
-                    feed.tag: {str(block): round(share, 5) for block, share in step.attention_of(feed).items()}
-                    for feed in feeds
-                }
-            tokens = [
-                ev.WorkerTokens(worker=one.worker, block=one.block, ids=list(one.ids), text=one.text) for one in decoded
-            ]
-            self.emit(ev.TokensAdded(self.steps, tokens, shares))
+        ended = [one.worker for one in happenings if one.kind == "ended"]
+        shares = None
+        if self.spec.attention:
+            shares = {
+                feed.tag: {str(block): round(share, 5) for block, share in step.attention_of(feed).items()}
+                for feed in feeds
+            }
+        tokens = [
+            ev.WorkerTokens(worker=one.worker, block=one.block, ids=list(one.ids), text=one.text) for one in decoded
+        ]
+        fed = {feed.tag: len(feed.tokens) for feed in feeds}
+        usual = fed == dict.fromkeys([*(one["worker"] for one in tokens), *ended], 1)
+        self.emit(ev.TokensAdded(self.steps, tokens, shares, None if usual else fed, ended))
         for one in happenings:
             self._heard(one)
         due: set[str] = set()
         for one in decoded:
             self.lanes[one.worker] += one.text
             due |= self._read(one.worker, self._readers[one.worker].feed(one.text))
-        for one in happenings:
-            if one.kind == "ended":
-                due |= self._turn_ended(one.worker)
+        for worker in ended:
+            due |= self._turn_ended(worker)
         if self._steps_once:
             self._steps_once = False
             self.pause()

@@ -13,6 +13,7 @@ Neighbours: raised by every file of this room, printed by the command line and b
     │   ├── LogTooNew               written by a newer workbench
     │   ├── LogDamaged              not a run log, or a broken one
     │   └── LogTimeout              nothing new arrived in the time that was given
+    ├── ReplayError             1   the events of a run do not say exactly what happened in it
     ├── EngineError             1   the engine's process does not run, does not start, or does not answer
     └── ModelError              1   the model cannot be found, loaded or shared
 """
@@ -62,6 +63,10 @@ class LogDamaged(LogError):
 
 class LogTimeout(LogError):
     """A run that is being followed said nothing for the time that was given."""
+
+
+class ReplayError(WorkbenchError):
+    """A run cannot be replayed: its events do not say exactly what every worker saw, or cannot be followed here."""
 
 
 class EngineError(WorkbenchError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypedDict
 
 Role = Literal["prompt", "worker", "separator"]
-Source = Literal["header", "tool", "person", "check", "closing"]
+Source = Literal["header", "tool", "person", "check", "closing", "edit"]
 WorkerState = Literal["decoding", "waiting", "paused", "finished", "stopped", "out_of_budget"]
 CallStatus = Literal["succeeded", "failed", "timed_out", "cancelled", "skipped", "rejected", "not_executed"]
 EndStatus = Literal["solved", "unanswered", "stopped", "failed"]
@@ -111,7 +111,8 @@ class WorkerAdded:
 
 @dataclass(frozen=True, slots=True)
 class BlockOpened:
-    """A block began; `text` and `tokens` are what it was given at birth, empty for a worker's own block."""
+    """A block began; `text` and `tokens` are what it was given at birth: of a worker's own block, the tokens that wait
+    to be appended to it, which only a block that a fork opened has."""
 
     kind: ClassVar[str] = "block_opened"
     block: int
@@ -123,7 +124,8 @@ class BlockOpened:
 
 @dataclass(frozen=True, slots=True)
 class BlockFrozen:
-    """A block will not grow any more; `length` is in tokens."""
+    """A block will not grow any more; `length` is in tokens. What stood in it beyond that is gone: a person has
+    replaced it in a fork. A worker's last open block is frozen when its step is over, and joins the history."""
 
     kind: ClassVar[str] = "block_frozen"
     block: int
@@ -150,21 +152,26 @@ class BlocksMerged:
 
 @dataclass(frozen=True, slots=True)
 class TokensAdded:
-    """One engine step: what every decoding worker sampled in it.
+    """One engine step: what every decoding worker sampled in it; nothing in a step that only took in text.
 
-    `attention`, when asked for, is {worker: {block id as text: share}}, mean over heads and layers.
+    `attention`, when asked for, is {worker: {block id as text: share}}, mean over heads and layers. `fed` is how many
+    tokens each worker appended to its block in this step, all of which were waiting for it; None: one for each worker
+    that has sampled. `ended` are the workers that sampled the end of their turn, which is no token of a block. With
+    these two, the log says exactly what every worker saw (`workbench.tapes`).
     """
 
     kind: ClassVar[str] = "tokens_added"
     step: int
     tokens: list[WorkerTokens]
     attention: dict[str, dict[str, float]] | None = None
+    fed: dict[str, int] | None = None
+    ended: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class TextInjected:
     """Text that no worker sampled was put into a worker's block; `call` names the call whose result it is, `line` the
-    person's line (see SayQueued)."""
+    person's line (see SayQueued). `source` edit: a person's words in the place of the worker's last ones, in a fork."""
 
     kind: ClassVar[str] = "text_injected"
     worker: str

@@ -2,9 +2,9 @@
 
 In: the events of a finished or interrupted run, and a path. Out: an .ipynb file, or a page where the path ends in
 .html, written whole or not at all. The same events give the same bytes. Everything is shown without executing anything;
-executed, the notebook draws itself from the record that it carries, looks for the run in the log, and runs the task
-again. Neighbours: the log above, `record` and `stored` for what is carried and drawn, the command line and `Run.export`
-beside.
+executed, the notebook draws itself from the record that it carries, replays the run and proves it, looks for it in the
+log, and runs the task again. Neighbours: the log above, `record` and `stored` for what is carried and drawn, `replay`,
+the command line and `Run.export` beside.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -50,6 +50,21 @@ except (ImportError, WorkbenchError):
     print("The log of this machine does not hold this run; this is what the notebook stores.")
 print(found.summary)"""
 
+_PROVE_TITLE = """\
+## The proof
+
+All that this run's workers saw and chose stands in this notebook. The cell replays it, in one forward, without the log,
+and asks the model for every token again. Another model, or a token that differs, is told in a sentence."""
+
+_PROVE = """\
+from workbench.errors import WorkbenchError
+from workbench.replay import prove
+
+try:
+    print(prove(stored))
+except WorkbenchError as error:
+    print(f"Not proved: {error}")"""
+
 _COMPARE = """\
 print(again.answer)
 print("The same answer as recorded." if again.answer == record.answer else "Another answer than recorded.")"""
@@ -74,7 +89,9 @@ def notebook(record: Record, stored: StoredRun | None = None) -> NotebookNode:
     """The notebook of a run; with `stored`, it also shows the run step by step."""
     data = record.data
     workers = len(data["lanes"])
-    panel = [("panel-title", _PANEL_TITLE), ("panel", _panel(stored))] if stored and stored.events else []
+    whole = bool(stored and stored.events)
+    panel = [("panel-title", _PANEL_TITLE), ("panel", _panel(stored))] if stored and whole else []
+    proof = [("proof-title", _PROVE_TITLE), ("proof", new_code_cell(_PROVE))] if whole else []
     cells = [
         ("title", f"# Run {escaped(record.run_id)}\n\n{_in_words(record)}"),
         ("task", f"## Task\n\n{preformatted(data['task'])}"),
@@ -90,6 +107,7 @@ def notebook(record: Record, stored: StoredRun | None = None) -> NotebookNode:
         ("timeline", _drawn("record.timeline", record.timeline)),
         ("figures-title", "## Figures"),
         ("figures", _drawn("record.figures", record.figures)),
+        *proof,
         ("log-title", "## The run in the log"),
         ("log", new_code_cell(_FROM_LOG)),
         ("again-title", "## Once more\n\nThe same task with the same settings; on the same machine, the same tokens."),
@@ -111,7 +129,7 @@ def notebook(record: Record, stored: StoredRun | None = None) -> NotebookNode:
 def _panel(stored: StoredRun) -> NotebookNode:
     source = (
         "# Everything that happened, in short form.\nfrom workbench.stored import StoredRun\n\n"
-        f'StoredRun.from_text("""\\\n{stored.to_text()}\n""")'
+        f'stored = StoredRun.from_text("""\\\n{stored.to_text()}\n""")\nstored'
     )
     output = new_output("display_data", stored._repr_mimebundle_())
     cell: NotebookNode = new_code_cell(source, outputs=[output], metadata={"jupyter": {"source_hidden": True}})

@@ -6,18 +6,16 @@ In: runs that wait, wishes of people. Out: events of the run log; every run has 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hogwild.prompting import NAMES
 from toolsets.policy import CallPolicy
 from workbench import events as ev
 from workbench.errors import UsageError, WorkbenchError
-from workbench.models import load_engine, loading
+from workbench.models import loading
 
 if TYPE_CHECKING:
     from hogwild import Engine
@@ -103,7 +101,7 @@ class Host:
         how, driver = run._settings, None
         try:
             if self.engine is None:
-                self.engine = load_engine(self.bench.model, self.bench.device, self.bench.dtype)
+                self.engine = self.bench.loaded()
             words = Prompting.of_directory(self.engine.directory)
             names = words.names if words else NAMES
             if len(names) < how["workers"]:
@@ -139,14 +137,14 @@ class Host:
 
     def _started(self, run: Run, driver: Driver) -> ev.RunStarted:
         assert self.engine is not None
-        versions = {name: version(name) for name in ("torch", "transformers")}
-        versions["python"] = ".".join(map(str, sys.version_info[:3]))
+        from workbench.replay import versions
+
         return ev.RunStarted(
             task=run._task,
             items=list(driver.task.items),
             model=self.bench.model,
             model_fingerprint=self.engine.fingerprint,
-            versions=versions,
+            versions=versions(),
             seed=run._settings["seed"],
             layout=run._settings["layout"],
             workers=list(driver.spec.workers),

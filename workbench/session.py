@@ -28,6 +28,7 @@ from workbench.libraries import Concepts, Libraries, Tools
 from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
 from workbench.mcp_tools import Given, McpTools
+from workbench.models import load_engine
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
@@ -39,9 +40,11 @@ from workbench.worksheet import read_task
 from workbench.writer import RunWriter
 
 if TYPE_CHECKING:
+    from hogwild import Engine
     from toolsets.chat import Chat
     from workbench.calls import Approve, Calls, Pending
     from workbench.driver import Driver
+    from workbench.replay import Proof
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
 EngineKind = Literal["thread", "process", "auto"]
@@ -112,6 +115,11 @@ class Run(Steerable):
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name, as REST and buttons send it; raises UsageError."""
         return self._steering.command(name, arguments, key, by)
+
+    def prove(self) -> Proof:
+        """Replay the run as the log has it: does the model choose every token again? Raises ReplayError."""
+        self._flush()
+        return self._host.prove(self.id)
 
     def export(self, path: str | Path) -> Path:
         """Write the run as a notebook; returns where."""
@@ -225,6 +233,8 @@ class Workbench:
         }
         _check(self.settings)
         self.log = RunLog(log_path(Path(data_dir)) if data_dir is not None else None)
+        self._engine: Engine | None = None
+        self._loading = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: list[Run] = []
         self._thread: threading.Thread | None = None
@@ -275,6 +285,21 @@ class Workbench:
                 self._thread.start()
             self._changed.notify_all()
         return run
+
+    def prove(self, run_id: str) -> Proof:
+        """Replay a run of the log, and compare every token that its workers chose; raises ReplayError."""
+        from workbench.replay import prove
+
+        events = self.log.events(self.log.find(run_id))
+        named = next((one.payload.model for one in events if isinstance(one.payload, ev.RunStarted)), self.model)
+        return prove(events, self.loaded() if named == self.model else None)
+
+    def loaded(self) -> Engine:
+        """The model of this workbench, loaded when it is first needed; for any thread."""
+        with self._loading:
+            if self._engine is None:
+                self._engine = load_engine(self.model, self.device, self.dtype)
+            return self._engine
 
     def close(self) -> None:
         """Stop what still runs and end the engine's thread."""

@@ -18,7 +18,7 @@ from typing import Any, Self
 from workbench import front_end, static_view
 from workbench.errors import UsageError
 from workbench.events import Event, from_json, to_json
-from workbench.privacy import scrub
+from workbench.privacy import HIDDEN, scrub
 from workbench.record import Record
 from workbench.snapshot import plain
 from workbench.static_view import escaped
@@ -43,6 +43,9 @@ class StoredRun:
     def of(cls, events: Iterable[Event]) -> Self:
         """Of all events of a run."""
         kept: list[dict[str, Any]] = scrub(plain([to_json(event) for event in events]), os.path.expanduser("~"))
+        for event in kept:
+            if HIDDEN in str(event.get("text", "")):  # its tokens would still say it; the run cannot be proved then
+                event |= {name: [] for name in ("ids", "tokens") if name in event}
         return cls(kept if sum(len(json.dumps(event)) for event in kept) <= MOST_STORED else [])
 
     @classmethod

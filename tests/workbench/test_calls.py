@@ -201,7 +201,9 @@ def test_a_worker_that_goes_on_is_told_when_it_is_not_writing_a_call(engine: Eng
 
     with Scene(engine, "Heidi", tools=made(slow), asynchronous=True) as scene:
         scene.on_event = lambda payload: (
-            go.set() if isinstance(payload, ev.TokensAdded) and "h2 " in payload.tokens[0]["text"] else None
+            go.set()
+            if isinstance(payload, ev.TokensAdded) and any("h2 " in one["text"] for one in payload.tokens)
+            else None
         )
         scene.to_the_end()
         assert told(scene) == ["$1 slow = there"]

@@ -20,8 +20,8 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from staged_runs import HOSTILE, QUESTIONS, RUN_ID, Story, raw_call, worksheet
 
+from workbench import Workbench, export, static_view
 from workbench import events as ev
-from workbench import export, static_view
 from workbench.errors import UsageError, WorkbenchError
 from workbench.export import export_run, notebook
 from workbench.log import RunLog
@@ -71,8 +71,8 @@ def test_the_notebook_holds_the_whole_run_in_order(tmp_path: Path) -> None:
     nbformat.validate(made)
     assert [cell.id for cell in made.cells] == [
         "title", "task", "settings", "answer", "panel-title", "panel", "lanes-title", "record", "lanes", "calls-title",
-        "calls", "timeline-title", "timeline", "figures-title", "figures", "log-title", "log", "again-title", "again",
-        "compare",
+        "calls", "timeline-title", "timeline", "figures-title", "figures", "proof-title", "proof", "log-title", "log",
+        "again-title", "again", "compare",
     ]  # fmt: skip
     assert RUN_ID in cell(made, "title").source
     assert "Solved by 2 workers, in 75 steps and 3.2 s" in cell(made, "title").source
@@ -308,7 +308,7 @@ def test_executed_the_notebook_draws_the_same_pictures_from_its_own_record(
     made = exported(tmp_path, worksheet(questions=[*QUESTIONS, HOSTILE_QUESTION]))
     names = ("lanes", "calls", "timeline", "figures")
     before = {name: dict(shown(made, name)) for name in names}
-    made.cells = [cell for cell in made.cells if cell.id not in ("log", "again", "compare")]
+    made.cells = [cell for cell in made.cells if cell.id not in ("proof", "log", "again", "compare")]
     after = executed(made, tmp_path, monkeypatch)
     assert {name: dict(shown(after, name)) for name in names} == before
 
@@ -326,6 +326,20 @@ def test_executed_from_top_to_bottom_the_notebook_finds_its_run_and_does_it_agai
     assert f"{RUN_ID}: solved, 2 workers" in printed(made, "log")
     assert any("text/html" in output.get("data", {}) for output in cell(made, "again").outputs)
     assert printed(made, "compare").rstrip().endswith("recorded.")
+
+
+def test_executed_the_notebook_of_a_run_proves_it_without_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workbench(data_dir=tmp_path / "elsewhere", max_tokens=40) as bench:
+        run = bench.run("1. What is the gcd of 48 and 36?")
+        assert run.wait(60)
+        made = nbformat.read(run.export(tmp_path / "run.ipynb"), as_version=4)
+    assert str(tmp_path) not in (tmp_path / "run.ipynb").read_text()
+    made.cells = [cell for cell in made.cells if cell.id not in ("again", "compare")]
+    ran = executed(made, tmp_path, monkeypatch)
+    assert re.match(r"Proved: all \d+ choices of \d+ steps are identical", printed(ran, "proof"))
+    assert printed(ran, "log").startswith("The log of this machine does not hold this run")
 
 
 def test_executed_where_nobody_knows_the_run_the_notebook_prints_what_it_stores(

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench import events as ev
 from workbench.engine.client import EngineClient
@@ -20,7 +20,11 @@ from workbench.log import RunLog
 from workbench.steering import Steerable
 from workbench.widget import mimebundle
 
+if TYPE_CHECKING:
+    from workbench.replay import Proof
+
 LOOK_S = 0.05
+PROVE_S = 600.0
 
 
 class RemoteRun(Steerable):
@@ -72,6 +76,12 @@ class RemoteRun(Steerable):
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name; raises UsageError, and EngineError where the engine does not run."""
         return self._engine.call("control", run_id=self.id, command=name, arguments=dict(arguments), key=key, by=by)
+
+    def prove(self) -> Proof:
+        """Replay the run as the log has it, with the engine's model; raises ReplayError."""
+        from workbench.replay import Proof
+
+        return Proof.from_json(self._engine.call("prove", PROVE_S, run_id=self.id))
 
     def export(self, path: str | Path) -> Path:
         """Write the run as a notebook; returns where."""

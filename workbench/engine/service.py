@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 IDLE_S: Final = 1800.0
 LINE_BYTES: Final = 8_000_000
+CALLS: Final = ("status", "start", "control", "prove", "search", "quit")
 KEPT: Final = 1000
 """So many runs and keys are remembered."""
 
 
 class Service:
-    """What clients may ask for: `status`, `start`, `control`, `search`, `quit`."""
+    """What clients may ask for: `CALLS`."""
 
     def __init__(self, model: str, data: Path | None, device: str, dtype: str, quit_: Callable[[], None]) -> None:
         from workbench.session import Workbench
@@ -52,7 +53,7 @@ class Service:
 
     def answer(self, call: str, given: dict[str, Any]) -> dict[str, Any]:
         """Raises WorkbenchError."""
-        if call not in ("status", "start", "control", "search", "quit"):
+        if call not in CALLS:
             raise UsageError(f"The engine does not know the call {call!r}.")
         self.asked = time.monotonic() if call != "status" else self.asked
         try:
@@ -96,6 +97,10 @@ class Service:
         if run.status != "running":
             raise UsageError(f"Run {run_id} has ended ({run.status}): there is nothing to steer.")
         return run.command(command, arguments, key=key, by=by)
+
+    def prove(self, run_id: str) -> dict[str, Any]:
+        """In the thread of whoever asks, beside the runs that go on."""
+        return self._bench.prove(run_id).to_json()
 
     def search(self, kind: str, query: str, states: list[str], limit: int) -> dict[str, Any]:
         """Rows of the library by meaning, each with the reason of its hit; the embedder lives here."""

@@ -24,6 +24,7 @@ from workbench.errors import (
     LogTooNew,
     LogUnwritable,
     ModelError,
+    ReplayError,
     RunNotFound,
     UsageError,
     WorkbenchError,
@@ -44,6 +45,7 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (LogUnwritable, 500, "log_unwritable"),
     (LogTooNew, 500, "log_too_new"),
     (LogDamaged, 500, "log_damaged"),
+    (ReplayError, 409, "replay"),
     (ModelError, 500, "model"),
     (EngineError, 503, "engine"),
     (RowNotFound, 404, "row_not_found"),
@@ -53,6 +55,7 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (ToolsetError, 400, "refused"),
 )
 TASK_CHARS = 300
+PROVE_S = 600.0
 
 
 class Desk:
@@ -106,6 +109,12 @@ class Desk:
             raise UsageError(f"Run {run_id} was interrupted: its engine has ended.")
         given: dict[str, Any] = {"run_id": run_id, "command": command, "arguments": arguments, "key": key, "by": by}
         return self.engine(run.model).call("control", **given)
+
+    def prove(self, run_id: str) -> dict[str, Any]:
+        """Replay a run with its model, in an engine that is started where it does not run."""
+        engine = self.engine(self.log.summary(run_id).model)
+        engine.start()
+        return engine.call("prove", PROVE_S, run_id=run_id)
 
     def steers(self, run_id: str) -> bool:
         """Whether commands to a run that goes on reach it from here: an engine does it, not a kernel or a terminal."""

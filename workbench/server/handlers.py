@@ -144,6 +144,15 @@ class ControlHandler(WorkbenchHandler):
         self.answer({"key": key, "accepted": True, **told}, status=202)
 
 
+class ProveHandler(WorkbenchHandler):
+    """A run replayed, token by token."""
+
+    @authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        self.answer(await self.desk.reading(self.desk.prove, run_id))
+
+
 class ExportHandler(WorkbenchHandler):
     """A run as a notebook or a page, under the folder that the server shows."""
 

@@ -19,6 +19,7 @@ from workbench.server.handlers import (
     LibraryRowHandler,
     LogHandler,
     ModelsHandler,
+    ProveHandler,
     RunHandler,
     RunsHandler,
     StatusHandler,
@@ -48,5 +49,6 @@ def add_handlers(app: ServerApp) -> None:
         (f"runs/{RUN}/events", EventsSocket),
         (f"runs/{RUN}/control", ControlHandler),
         (f"runs/{RUN}/export", ExportHandler),
+        (f"runs/{RUN}/prove", ProveHandler),
     ]
     app.web_app.add_handlers(".*$", [(url_path_join(base, path), handler) for path, handler in routes])
