@@ -7,7 +7,9 @@ Row r stands at local position t of its own block and was rotated by the model t
     score[r, j] = <R(turns[r, s]) q[r], k[j]> * scaling        for j < visible[r, s], over all s at once
 
 so every segment stands where the row's view puts it, and nothing in it moves. One softmax runs over all segments.
-Above: `hogwild.runner` (a step) and `hogwild.replay` (a whole run at once). Below: `rotary.py`.
+A sliding window is a lower bound beside the upper one (`first_seen`); a soft cap and sinks change the softmax.
+Above: `hogwild.runner` (a step) and `hogwild.replay` (a whole run at once). Beside: `gpu.py`, the same two functions
+for a CUDA device. Below: `rotary.py`.
 """
 
 from __future__ import annotations
@@ -47,11 +49,26 @@ class AttentionPlan:
         return AttentionPlan(None, None, self.interleaved, self.bias, self.rows_of, self.lengths, self.num_rows)
 
 
+def first_seen(turns: Tensor, positions: Tensor, window: int) -> Tensor:
+    """`[rows, segments]`: the first token of each segment that a row sees through a sliding window.
+
+    Row r stands at `positions[r]` of its own block, so at distance turns[r, s] + positions[r] - j from token j of
+    segment s in its own view; it sees the tokens at distances below `window`, itself (0) included.
+    """
+    return (turns + positions[:, None] - (window - 1)).clamp_min(0)
+
+
 def plan_attention(
-    turns: Tensor, visible: Tensor, lengths: Sequence[int], rotary: Rotary | None, dtype: torch.dtype
+    turns: Tensor,
+    visible: Tensor,
+    lengths: Sequence[int],
+    rotary: Rotary | None,
+    dtype: torch.dtype,
+    first: Tensor | None = None,
 ) -> AttentionPlan:
     """Plan for `turns, visible [rows, segments]` (integers) over segments of `lengths` tokens.
 
+    Row r sees the tokens first[r, s]..visible[r, s]-1 of segment s (`first` None: from 0 on), at least one in all.
     `rotary` None means a model layer without rotation. Tensors are made on the device of `turns`.
     """
     cos = sin = None
@@ -60,9 +77,11 @@ def plan_attention(
     sizes = torch.tensor(lengths, device=visible.device)
     whole = visible >= sizes
     bias = None
-    if not bool(whole.all()):
+    if first is not None or not bool(whole.all()):
         index = torch.cat([torch.arange(n, device=visible.device) for n in lengths])
         seen = index < visible.repeat_interleave(sizes, dim=1)
+        if first is not None:
+            seen &= index >= first.repeat_interleave(sizes, dim=1)
         bias = torch.zeros(seen.shape, dtype=dtype, device=visible.device).masked_fill_(~seen, float("-inf"))
     sees = visible > 0
     rows_of = tuple(None if bool(column.all()) else column.nonzero().flatten() for column in sees.unbind(1))
@@ -77,6 +96,8 @@ def attend(
     scaling: float,
     *,
     mass: bool = False,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention output `[heads, rows, value_dim]` for `query [heads, rows, head_dim]`, differentiable.
 
@@ -84,13 +105,15 @@ def attend(
     that holds all segments one after another. Heads are a multiple of kv_heads (grouped-query attention): head h reads
     KV head h // (heads / kv_heads).
     mass: also return `[rows, segments]`, the share of attention that each row spent on each segment, averaged over
-    heads; shares of a row sum to 1.
+    heads; shares of a row sum to 1 (to less with sinks).
+    softcap: scores s become softcap * tanh(s / softcap) (Gemma 2, arXiv 2408.00118, section 2).
+    sinks `[heads]`: a score per head that takes its part of the softmax and gives no value (arXiv 2309.17453; gpt-oss).
     """
     chunk = max(1, MAX_SCORES // max(1, sum(plan.lengths) * query.shape[0]))
     if plan.num_rows <= chunk:
-        return _attend_rows(query, keys, values, plan, scaling, slice(None), mass)
+        return _attend_rows(query, keys, values, plan, scaling, slice(None), mass, softcap, sinks)
     parts = [
-        _attend_rows(query, keys, values, plan, scaling, slice(at, at + chunk), mass)
+        _attend_rows(query, keys, values, plan, scaling, slice(at, at + chunk), mass, softcap, sinks)
         for at in range(0, plan.num_rows, chunk)
     ]
     shares = torch.cat([share for _, share in parts if share is not None]) if mass else None
@@ -105,6 +128,8 @@ def _attend_rows(
     scaling: float,
     rows: slice,
     mass: bool,
+    softcap: float | None,
+    sinks: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     query = query[:, rows] * scaling
     heads, num_rows, _ = query.shape
@@ -117,9 +142,16 @@ def _attend_rows(
         folded = (query.reshape(kv_heads, -1, query.shape[-1]),) * len(keys)
     pieces = [mine @ theirs.transpose(1, 2) for mine, theirs in zip(folded, keys, strict=True)]
     scores = torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if plan.bias is not None:
         scores = (scores.view(kv_heads, -1, num_rows, scores.shape[-1]) + plan.bias[rows]).view(scores.shape)
+    if sinks is not None:
+        column = sinks.to(scores.dtype).view(kv_heads, -1, 1, 1).expand(kv_heads, -1, num_rows, 1)
+        scores = torch.cat([scores, column.reshape(kv_heads, -1, 1)], dim=-1)
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+    if sinks is not None:
+        weights = weights[..., :-1]
     if isinstance(values, Tensor):
         out = weights @ values
     else:

@@ -1,0 +1,105 @@
+"""Random attention problems of odd shapes, and what the definition and the kernels make of them.
+
+In: a `Case`. Out: results as tensors. Neighbours: the tests compare; `kernels_result` runs in a process of its own,
+whose Triton interprets (TRITON_INTERPRET=1 has to stand before Triton is imported), or on a device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hogwild_kernels import Rotary, attention
+
+
+@dataclass(frozen=True)
+class Case:
+    """lengths: tokens per segment. rotary: rotated dimensions, 0 for none. window: of the sliding window, or None."""
+
+    seed: int
+    rows: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    lengths: tuple[int, ...]
+    dtype: torch.dtype
+    rotary: int
+    interleaved: bool = False
+    mass: bool = False
+    softcap: float | None = None
+    sinks: bool = False
+    window: int | None = None
+
+    def tensors(self) -> dict[str, object]:
+        draw = torch.Generator().manual_seed(self.seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=draw).to(self.dtype)
+
+        def whole(low: int, high: int, *shape: int) -> Tensor:
+            return torch.randint(low, high, shape, generator=draw)
+
+        visible = torch.stack([whole(0, n + 1, self.rows) for n in self.lengths], 1)
+        visible[:, -1] = visible[:, -1].clamp_min(1)
+        turns = whole(0, 60_000, self.rows, len(self.lengths))
+        if self.window is not None:  # a view in order: the last segment is the own one, and ends with the row itself
+            before = torch.tensor(self.lengths).cumsum(0) - torch.tensor(self.lengths)
+            turns = (before[-1] - before).expand(self.rows, -1).contiguous()
+        return {
+            "query": normal(self.heads, self.rows, self.head_dim),
+            "keys": [normal(self.kv_heads, n, self.head_dim) for n in self.lengths],
+            "values": [normal(self.kv_heads, n, self.head_dim) for n in self.lengths],
+            "turns": turns,
+            "visible": visible,
+            "sinks": normal(self.heads) if self.sinks else None,
+        }
+
+
+def result(case: Case, twin: object, dtype: torch.dtype, device: str = "cpu") -> tuple[Tensor, Tensor | None]:
+    """What `twin` (`attention` or `gpu`) gives for the case, computed in `dtype` on data of the case's own type."""
+    given = case.tensors()
+    query, turns, visible = (given[name].to(device) for name in ("query", "turns", "visible"))
+    keys, values = ([one.to(device, dtype) for one in given[name]] for name in ("keys", "values"))
+    sinks = None if given["sinks"] is None else given["sinks"].to(device, dtype)
+    rotary = None
+    if case.rotary:
+        exponents = torch.arange(0, case.rotary, 2, dtype=torch.float64) / case.rotary
+        rotary = Rotary(10_000.0**-exponents, case.interleaved)
+    first = None
+    if case.window is not None:
+        first = attention.first_seen(turns, visible[:, -1] - 1, case.window)
+    plan = twin.plan_attention(turns, visible, case.lengths, rotary, dtype, first)
+    return twin.attend(
+        query.to(dtype), keys, values, plan, case.head_dim**-0.5, mass=case.mass, softcap=case.softcap, sinks=sinks
+    )
+
+
+def kernels_result(case: Case, device: str = "cpu") -> tuple[Tensor, Tensor | None]:
+    """By the kernels. Memory that nobody has written holds NaN, so a result that was forgotten is seen."""
+    from hogwild_kernels import gpu
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    out, shares = result(case, gpu, case.dtype, device)
+    return out.cpu(), None if shares is None else shares.cpu()
+
+
+def kernels_append(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Three rows stored in two segments by the kernel, keys turned on their way; and by plain torch."""
+    from hogwild_kernels import gpu, turn
+
+    draw = torch.Generator().manual_seed(seed)
+    keys, values = (torch.randn(2, 3, 24, generator=draw) for _ in range(2))
+    turns, targets = torch.tensor([5, 70_001, 0]), torch.tensor([[1, 4], [0, 0], [1, 5]], dtype=torch.int32)
+    rotary = Rotary(10_000.0 ** -(torch.arange(0, 16, 2, dtype=torch.float64) / 16), interleaved=True)
+    held = [torch.zeros(2, 2, 7, 24) for _ in range(4)]  # keys, values of two segments with two layers
+    segments = gpu.Segments.of(held[::2], held[1::2])
+    gpu.append(keys, values, segments, targets, 1, turns=turns.int(), rotary=rotary)
+    wanted = [torch.zeros(2, 2, 7, 24) for _ in range(4)]
+    cos, sin = rotary.table(turns, torch.float32)
+    turned = turn(keys, cos, sin, interleaved=True)
+    for row, (segment, place) in enumerate(targets.tolist()):
+        wanted[2 * segment][1, :, place] = turned[:, row]
+        wanted[2 * segment + 1][1, :, place] = values[:, row]
+    return torch.stack(held[::2]), torch.stack(held[1::2]), torch.stack(wanted[::2]), torch.stack(wanted[1::2])

@@ -1,0 +1,159 @@
+"""The kernels equal the definition: in Triton's interpreter, on a device where there is one, and compiled for three.
+
+Tolerance: twice the error that plain torch makes in the same type, and a few units in the last place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from kernel_cases import Case, kernels_append, kernels_result, result
+
+from hogwild_kernels import attention
+from hogwild_kernels.tiling import cut
+
+triton = pytest.importorskip("triton", reason="Triton is not installed (pip install 'agent-workbench[gpu]')")
+
+F16, BF16, F32 = torch.float16, torch.bfloat16, torch.float32
+CASES = {
+    "halves": Case(0, 3, 4, 2, 32, (17, 70, 5), F32, 32),
+    "interleaved": Case(1, 3, 6, 2, 64, (130, 7, 1, 33), F32, 64, interleaved=True, mass=True),
+    "seven heads a group": Case(2, 5, 14, 2, 64, (200, 3), BF16, 64, mass=True),
+    "partial, capped": Case(3, 37, 8, 2, 80, (100, 30), F16, 40, softcap=3.0),
+    "sinks": Case(4, 4, 8, 1, 128, (300, 30, 1, 30), BF16, 128, mass=True, sinks=True),
+    "no rotation": Case(5, 2, 2, 2, 256, (100, 30), F32, 0, sinks=True),
+    "window": Case(6, 6, 4, 4, 96, (64, 40, 50), F16, 96, window=37, mass=True),
+    "several tiles": Case(7, 70, 4, 2, 16, (33, 90), F16, 8, interleaved=True, sinks=True, mass=True),
+    "one token": Case(8, 1, 1, 1, 32, (1,), F32, 32),
+}
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[ProcessPoolExecutor]:
+    """A process whose Triton interprets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        pool.submit(os.getpid).result(timeout=120)
+    with pool:
+        yield pool
+
+
+def agree(case: Case, got: tuple[torch.Tensor, torch.Tensor | None]) -> None:
+    exact, naive = result(case, attention, torch.float64), result(case, attention, case.dtype)
+    for ours, right, plain in zip(got, exact, naive, strict=True):
+        if right is None or plain is None or ours is None:
+            assert right is plain is ours is None
+            continue
+        allowed = 2 * float((plain.double() - right).abs().max())
+        allowed += 8 * torch.finfo(ours.dtype).eps * float(right.abs().max())
+        assert float((ours.double() - right).abs().max()) <= allowed  # false for NaN
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_kernels_equal_the_definition_in_the_interpreter(name: str, interpreter: ProcessPoolExecutor) -> None:
+    agree(CASES[name], interpreter.submit(kernels_result, CASES[name]).result(timeout=120))
+
+
+def test_keys_are_turned_and_stored_in_one_pass(interpreter: ProcessPoolExecutor) -> None:
+    keys, values, right_keys, right_values = interpreter.submit(kernels_append, 0).result(timeout=120)
+    torch.testing.assert_close(keys, right_keys, rtol=1e-5, atol=1e-5)
+    assert torch.equal(values, right_values)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", CASES)
+def test_the_kernels_equal_the_definition_on_the_device(name: str) -> None:
+    agree(CASES[name], kernels_result(CASES[name], "cuda"))
+
+
+SHARED_BYTES = {80: 166_912, 89: 101_376, 90: 232_448}
+COMPILED = {
+    # rows, heads per KV head, head size, type, bytes of stack allowed (what ptxas spills to)
+    "decoding": (4, 4, 128, BF16, 16),
+    "prefill": (2048, 4, 128, BF16, 80),
+    "wide": (4, 2, 256, F16, 16),
+    "float32": (4, 4, 128, F32, 0),
+}
+
+
+@pytest.mark.parametrize("arch", SHARED_BYTES)
+@pytest.mark.parametrize("name", COMPILED)
+def test_the_attention_compiles_within_the_device_s_limits(name: str, arch: int, tmp_path: Path) -> None:
+    rows, group, head_dim, dtype, stack = COMPILED[name]
+    binary = compiled(arch, rows, group, head_dim, dtype)
+    (tmp_path / "kernel.cubin").write_bytes(binary.asm["cubin"])
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    said = subprocess.run([tool, "-res-usage", tmp_path / "kernel.cubin"], capture_output=True, text=True, check=True)
+    used = {key: int(value) for key, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", said.stdout)}
+    assert used["REG"] <= 255
+    assert used["STACK"] <= stack
+    assert used["LOCAL"] == 0
+    # Two decoding programs fit on one multiprocessor; keys travel 16 bytes at a time while the last ones are worked on.
+    assert (2 if rows < 100 else 1) * binary.metadata.shared <= SHARED_BYTES[arch]
+    assert re.search(r"cp\.async\.cg\.shared\.global \[[^]]*\], \[[^]]*\], 0x10", binary.asm["ptx"])
+
+
+def compiled(arch: int, rows: int, group: int, head_dim: int, dtype: torch.dtype) -> Any:
+    """The attention kernel as it would be launched, compiled without a device."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from hogwild_kernels import gpu
+    from hogwild_kernels.triton_kernels import attend_kernel
+
+    shape = gpu.shape_for(rows, group, head_dim, dtype, SHARED_BYTES[arch])
+    fixed = {
+        "GROUP": group, "DIM": head_dim, "BLOCK_D": shape.block_d, "BLOCK_M": shape.block_m, "BLOCK_N": shape.block_n,
+        "ROTARY": head_dim, "INTERLEAVED": False, "WINDOW": False, "SOFTCAP": False, "SINKS": False,
+        "SPLIT": rows < 100, "MASS": False, "PRODUCT": gpu.PRODUCTS[dtype],
+    }  # fmt: skip
+    data = {F16: "*fp16", BF16: "*bf16", F32: "*fp32"}[dtype]
+    kinds = {
+        **dict.fromkeys(fixed, "constexpr"), **dict.fromkeys(("query", "out", "sinks", "base"), data),
+        **dict.fromkeys(("partial", "stats", "piece_stats", "lse"), "*fp32"),
+        **dict.fromkeys(("frequencies", "segments"), "*i64"), "scale": "fp32", "cap": "fp32",
+        **dict.fromkeys(("turns", "visible", "first_seen", "items", "pieces"), "*i32"),
+    }  # fmt: skip
+    names = attend_kernel.arg_names
+    signature = {name: kinds.get(name, "i32") for name in names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
+    source = ASTSource(attend_kernel, signature, {(names.index(k),): v for k, v in fixed.items()}, aligned)
+    options = {"num_warps": shape.num_warps, "num_stages": shape.num_stages}
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+
+
+def test_tiles_cover_what_their_rows_see_once_and_share_the_work() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        rows, segments = draw.integers(1, 40), draw.integers(1, 9)
+        visible = draw.integers(0, 500, (rows, segments)).astype(np.int32)
+        first = np.minimum(draw.integers(0, 300, (rows, segments)), visible).astype(np.int32)
+        tiling = cut(first, visible, 8, 64, 20)
+        for tile, (begin, end) in enumerate(tiling.tiles):
+            items = tiling.items[begin:end]
+            assert set(items[:, 0]) == {tile}
+            pieces = tiling.pieces[items[0, 1] : items[-1, 2]]
+            mine, low = visible[tile * 8 : tile * 8 + 8], first[tile * 8 : tile * 8 + 8]
+            for segment in range(segments):
+                stretches = pieces[pieces[:, 0] == segment, 1:].tolist()
+                seen = mine[:, segment] > low[:, segment]
+                assert bool(stretches) == bool(seen.any())
+                if stretches:
+                    assert stretches[0][0] == low[seen, segment].min()
+                    assert stretches[-1][1] == mine[:, segment].max()
+                    assert all(a[1] == b[0] for a, b in itertools.pairwise(stretches))
+            work = [(-(-(tiling.pieces[a:b, 2] - tiling.pieces[a:b, 1]) // 64)).sum() for _, a, b in items]
+            assert max(work) <= max(1, -(-sum(work) // max(1, 20 // len(tiling.tiles)))) + segments
