@@ -170,10 +170,21 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     try:
-        text = repr(value)
+        text = _written(value)
     except Exception:  # a number of more digits than Python prints, or an object whose repr is broken
         return f"a very long {type(value).__name__}" if isinstance(value, int) else f"a {type(value).__name__}"
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def _written(value: Any) -> str:
+    """As Python writes it, with references as the plan has them."""
+    if isinstance(value, Ref | Template):
+        return str(value)
+    if type(value) is list:
+        return f"[{', '.join(map(_written, value))}]"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{key!r}: {_written(item)}' for key, item in value.items())}}}"
+    return repr(value)
 
 
 def _expected(schema: Mapping[str, Any]) -> str:

@@ -59,6 +59,8 @@ class Tool:
     """Calls with their results, from the docstring: `gcd(12, 18) -> 6`."""
     readers: Mapping[str, Reader] = field(default_factory=dict, hash=False, compare=False, repr=False)
     """By parameter: turns the JSON value into what the function takes, for hints beyond the plain ones."""
+    server_cap: int | None = None
+    """Calls of all tools of its server at one time; None for no cap."""
 
     @classmethod
     def from_function(

@@ -255,13 +255,13 @@ class Calls:
 
     def wait(self, names: Collection[str], patience_s: float, *, asking: bool = False) -> None:
         """Take in what has come, until these calls have ended, at most for so long. asking: wait for those, too, that
-        wait for a person."""
+        wait for a person. Those whose word has been given, and is on its way, are waited for in any case."""
         until_s = time.monotonic() + patience_s
         while True:
             self._news.clear()
             self._drain()
             calls = [self._calls[name] for name in names]
-            waiting = [call for call in calls if not call.ended and (asking or not call.asking)]
+            waiting = [call for call in calls if not call.ended and (asking or not call.asking or call.decided_by)]
             left_s = until_s - time.monotonic()
             if not waiting or left_s <= 0 or not self._news.wait(left_s):
                 break
@@ -324,6 +324,7 @@ class Calls:
             call.decided_by = "approve=all"
             self._executor.decide(call.plan, call.id, ex.Decision(True))
         elif self.approve == "none":
+            call.decided_by = "approve=none"
             self._executor.cancel_call(call.plan, call.id, NOBODY)
 
     def _end(self, call: Call, outcome: CallOutcome) -> None:

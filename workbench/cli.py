@@ -33,7 +33,7 @@ from workbench.mcp_command import mcp
 from workbench.memory_commands import add_remembering
 from workbench.models import EMBEDDED, embedded_directory
 from workbench.paths import data_dir, log_path
-from workbench.plan_command import plan
+from workbench.plan_command import failure_policy, plan
 from workbench.recall import CONCEPTS
 from workbench.retrieval_command import retrieval
 from workbench.texts import read_text
@@ -109,6 +109,9 @@ def run(
         str | None, typer.Option(help="Calls that need your word: ask, all or none; ask in a terminal, else none.")
     ] = None,
     call_timeout: Annotated[float | None, typer.Option(help="Seconds for one call.")] = None,
+    on_failure: Annotated[
+        str | None, typer.Option(help="After a failed call: skip what needs it, pass it the error, or stop its plan.")
+    ] = None,
     unsafe_tool: Annotated[
         list[str] | None, typer.Option(help="A tool whose code may run where nothing isolates it.")
     ] = None,
@@ -119,11 +122,12 @@ def run(
     from workbench.session import Workbench
 
     text = _task(task, file)
+    policy = CallPolicy(timeout_s=call_timeout, on_failure=failure_policy(on_failure))
     asks = approve or ("ask" if is_interactive() and not as_json else "none")
     bench = Workbench(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
-        policy=None if call_timeout is None else CallPolicy(timeout_s=call_timeout), unsafe_tools=unsafe_tool or (),
+        policy=None if policy == CallPolicy() else policy, unsafe_tools=unsafe_tool or (),
         mcp=mcp_file, memory=memory, concepts=concepts,
     )  # fmt: skip
     started = bench.run(text)

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import anyio
 import anyio.to_thread
@@ -21,10 +21,12 @@ from rich.console import Console
 from rich.live import Live
 
 from toolsets.executor import ApprovalAsked, Decision, Event, Finished
+from toolsets.policy import OnFailure
 from toolsets.results import CallOutcome
 from toolsets.standard import STANDARD
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise
+from workbench.errors import UsageError
 from workbench.mcp_tools import McpTools
 from workbench.plan_run import BothTools, PlanBoard, ReadPlan, read_plan, run_plan
 from workbench.plan_tree import arguments_text, draw_plan, path_of, plan_lines
@@ -44,10 +46,15 @@ def plan(
     draw: Annotated[bool, typer.Option(help="Draw the plan as a tree.")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Approve every call that needs a person's yes.")] = False,
     timeout_s: Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds for each call.")] = None,
+    on_failure: Annotated[
+        str | None,
+        typer.Option(help="After a failed call: skip what needs it, pass it the error, or stop."),
+    ] = None,
     mcp: Annotated[Path | None, typer.Option(help="Offer the tools of the MCP servers in this file too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:
     """Check a plan of tool calls, draw it, and run it."""
+    policy = failure_policy(on_failure)
     with _tools(mcp) as tools:
         read = read_plan(read_text(file, "a plan"), tools, front)
         command = _Command(read, tools, draw=draw, as_json=as_json)
@@ -55,7 +62,7 @@ def plan(
         if only_check or (read.diagnostics and not sound) or not read.checked.calls:
             command.show()
             raise typer.Exit(2 if read.diagnostics else 0)
-        interrupted = command.run(yes=yes, timeout_s=timeout_s)
+        interrupted = command.run(yes=yes, timeout_s=timeout_s, on_failure=policy)
     command.show(ran=True, interrupted=interrupted)
     if interrupted:
         raise typer.Exit(130)
@@ -63,6 +70,13 @@ def plan(
         raise typer.Exit(2)
     if not all(outcome.succeeded for outcome in command.board.outcomes.values()):
         raise typer.Exit(1)
+
+
+def failure_policy(given: str | None) -> OnFailure | None:
+    """What `--on-failure` says; raises UsageError for a word that it does not know."""
+    if given is None or given in get_args(OnFailure):
+        return cast("OnFailure | None", given)
+    raise UsageError(f"--on-failure is {given!r}: give skip, pass or stop.")
 
 
 @contextlib.contextmanager
@@ -100,7 +114,7 @@ class _Command:
             expected = f" (expected: {one_line(one.expected, 200)})" if one.expected else ""
             print(f"workbench: {one_line(str(one))}{expected}", file=sys.stderr)
 
-    def run(self, *, yes: bool, timeout_s: float | None) -> bool:
+    def run(self, *, yes: bool, timeout_s: float | None, on_failure: OnFailure | None) -> bool:
         """Run the sound calls; returns whether a person broke it off."""
 
         async def main() -> None:
@@ -111,7 +125,10 @@ class _Command:
                     return Decision(True, "--yes") if yes else await self._ask(asked)
 
             somebody = approver if yes or (sys.stdin.isatty() and not self._as_json) else None
-            await run_plan(self.read.checked.plan, self._tools, self._heard, approver=somebody, timeout_s=timeout_s)
+            await run_plan(
+                self.read.checked.plan, self._tools, self._heard,
+                approver=somebody, timeout_s=timeout_s, on_failure=on_failure,
+            )  # fmt: skip
 
         with contextlib.ExitStack() as stack:
             if self._in_place:

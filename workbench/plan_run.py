@@ -29,7 +29,7 @@ from toolsets.executor import (
 )
 from toolsets.fronts import FRONTS, detect, parse
 from toolsets.plan import Plan, PlannedCall
-from toolsets.policy import CallPolicy
+from toolsets.policy import CallPolicy, OnFailure
 from toolsets.results import CallOutcome, ResultStore, reading_tool
 from toolsets.tool import Tool
 from workbench.errors import UsageError
@@ -139,6 +139,7 @@ async def run_plan(
     *,
     approver: Approver | None = None,
     timeout_s: float | None = None,
+    on_failure: OnFailure | None = None,
     max_concurrent: int | None = None,
 ) -> tuple[CallOutcome, ...]:
     """Run it; cancelled, every call that has not ended is told as cancelled before this returns."""
@@ -147,7 +148,7 @@ async def run_plan(
     offered = BothTools(tools, {"read_result": reading_tool(store)})
     executor = Executor(
         offered,
-        defaults=CallPolicy(timeout_s=timeout_s),
+        defaults=CallPolicy(timeout_s=timeout_s, on_failure=on_failure),
         on_event=on_event,
         approver=approver,
         store=store,

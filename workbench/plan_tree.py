@@ -2,7 +2,8 @@
 
 In: calls as plain values, from a plan that runs (`workbench plan`, the live view) or from a log (`runs show`). Out: a
 rich renderable, or lines of plain text. Pure. A call stands beneath the last of those that it waits for; the others
-are named behind it. Every text is data: it passes `visible` and is never read as markup.
+are named behind it. One that only a change keeps from beginning says which. Every text is data: it passes `visible`
+and is never read as markup.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ SIGNS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """By state: its sign, and its colour."""
 
+_OPEN: Final = ("planned", "asking", "running")
+
 # Where not all calls have room, these are the ones that a person looks for.
 _FIRST: Final = (
     "unsound",
@@ -74,11 +77,13 @@ class TreeCall:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A call in its place. before: the branches; also: what it waits for beside the call above."""
+    """A call in its place. before: the branches; also: what it waits for beside the call above; held: which calls it
+    waits for although it refers to none of them, in words."""
 
     before: str
     call: TreeCall
     also: tuple[str, ...]
+    held: str = ""
 
 
 def draw_plan(calls: Sequence[TreeCall], *, max_lines: int | None = None, title: str = "plan") -> RenderableType:
@@ -165,7 +170,7 @@ def counts_text(calls: Sequence[TreeCall]) -> str:
 def _placed(calls: Sequence[TreeCall], room: int | None) -> tuple[list[_Line], int]:
     """The calls in the order of the tree with their branches, and how many had no room."""
     shown = _shown(calls, room)
-    above = _above(calls, shown)
+    above, held = _above(calls, shown), _held(calls)
     children: dict[int | None, list[int]] = {}
     for index in sorted(shown):
         children.setdefault(above[index], []).append(index)
@@ -176,7 +181,7 @@ def _placed(calls: Sequence[TreeCall], room: int | None) -> tuple[list[_Line], i
         index, indent, last, depth = stack.pop()
         call, parent = calls[index], above[index]
         also = tuple(need for need in call.needs if parent is None or need != calls[parent].id)
-        lines.append(_Line(f"{indent}{'└─ ' if last else '├─ '}", call, also))
+        lines.append(_Line(f"{indent}{'└─ ' if last else '├─ '}", call, also, held.get(index, "")))
         below = children.get(index, [])
         inner = f"{indent}{'   ' if last else '│  '}" if depth < MAX_DEPTH else indent
         stack += [(child, inner, child == below[-1], depth + 1) for child in reversed(below)]
@@ -204,6 +209,26 @@ def _above(calls: Sequence[TreeCall], shown: Collection[int]) -> dict[int, int |
     return nearest
 
 
+def _held(calls: Sequence[TreeCall]) -> dict[int, str]:
+    """By place: what keeps a call waiting that has all it refers to. A change waits for everything before it, and what
+    only reads for the change before it."""
+    found: dict[int, str] = {}
+    before: dict[str, None] = {}
+    changes: list[str] = []
+    for index, call in enumerate(calls):
+        if call.state not in _OPEN:
+            continue
+        if call.state == "planned" and not any(need in before for need in call.needs):
+            if call.write and before:
+                found[index] = f"changes something, waits for {_names(list(before))}"
+            elif changes:
+                found[index] = f"waits for {_name(changes[-1])}, which changes something"
+        before[call.id] = None
+        if call.write:
+            changes.append(call.id)
+    return found
+
+
 # ------------------------------------------------------------------------------------------------------- one line
 
 
@@ -215,20 +240,21 @@ def _pieces(line: _Line, path: CriticalPath | None) -> Iterator[tuple[str, str]]
     yield f"{sign} ", colour
     yield f"{_name(call.id)} ", "bold"
     yield f"{one_line(call.tool, 60)}({one_line(call.arguments, MAX_ARGUMENTS)})", "bold" if critical else ""
-    if call.note:
-        yield f" {'=' if call.state == 'succeeded' else '·'} {one_line(call.note, MAX_NOTE)}", colour
+    if note := call.note or line.held:
+        yield f" {'=' if call.state == 'succeeded' else '·'} {one_line(note, MAX_NOTE)}", colour
     facts = [] if call.state in ("planned", "succeeded", "running") else [one_line(call.state).replace("_", " ")]
     if call.wall_s is not None:
         facts.append(seconds_text(call.wall_s))
     if critical:
         facts.append("critical")
+    if call.write:
+        facts.append("change")
     if call.isolation:
         facts.append(one_line(call.isolation, 60))
     if call.by:
         facts.append(f"by {one_line(call.by, 30)}")
     if line.also:
-        more = f" and {len(line.also) - 6} more" if len(line.also) > 6 else ""
-        facts.append(f"after {', '.join(map(_name, line.also[:6]))}{more}")
+        facts.append(f"after {_names(line.also)}")
     if facts:
         yield f"  [{' · '.join(facts)}]", "dim"
 
@@ -242,6 +268,11 @@ def _coloured(line: _Line, path: CriticalPath | None) -> Text:
 
 def _name(id: str) -> str:
     return one_line(reference_text(Ref(id)), 24)
+
+
+def _names(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
+    return f"{', '.join(map(_name, ids[:6]))}{more}"
 
 
 def _hidden_text(number: int) -> str:

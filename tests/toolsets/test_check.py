@@ -84,6 +84,7 @@ def test_a_sound_plan_passes_as_it_is() -> None:
         (call("2", "add", a=1), K.MISSING_ARGUMENT, "needs the parameter 'b'"),
         (call("2", "add", a=1, b=2, c=3), K.UNKNOWN_ARGUMENT, "has no parameter 'c'"),
         (call("2", "add", a="one", b=2), K.ILL_TYPED_ARGUMENT, "a of add must be a number, not 'one'"),
+        (call("2", "add", a=[Ref("1"), {"x": Ref("1")}], b=2), K.ILL_TYPED_ARGUMENT, "not [$1, {'x': $1}]"),
         (call("2", "count", items=[], way="left"), K.ILL_TYPED_ARGUMENT, '"up" or "down"'),
         (call("2", "add", a=Ref("9"), b=1), K.UNKNOWN_REFERENCE, "call 9, which does not exist"),
         (call("2", "add", a=Ref("3"), b=1), K.FORWARD_REFERENCE, "call 3, which comes later"),

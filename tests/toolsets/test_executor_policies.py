@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -198,7 +199,7 @@ async def test_while_a_call_waits_for_its_next_attempt_others_have_its_place() -
 # --------------------------------------------------------------------------------------------------- caps and barriers
 
 
-@pytest.mark.parametrize("cap", ["global", "tool", "server"])
+@pytest.mark.parametrize("cap", ["global", "tool", "server", "server of the tool"])
 async def test_no_more_calls_run_at_one_time_than_a_cap_allows(cap: str) -> None:
     running, most = 0, 0
     full = anyio.Event()
@@ -214,8 +215,10 @@ async def test_no_more_calls_run_at_one_time_than_a_cap_allows(cap: str) -> None
         running -= 1
         return n
 
-    tool = made(crowd, max_concurrent=3 if cap == "tool" else None, server="far" if cap == "server" else None)
-    options = {"max_concurrent": 3} if cap == "global" else {"server_caps": {"far": 3}}
+    tool = made(crowd, max_concurrent=3 if cap == "tool" else None, server="far" if "server" in cap else None)
+    if cap == "server of the tool":
+        tool = replace(tool, server_cap=3)
+    options = {"max_concurrent": 3} if cap == "global" else {"server_caps": {"far": 3}} if cap == "server" else {}
     async with executing(tool, **options) as executor:
         outcomes = await executor.run(Plan(tuple(call(str(n), "crowd", n=n) for n in range(20))))
     assert [one.value for one in outcomes] == list(range(20))

@@ -75,6 +75,16 @@ def test_a_failed_call_ends_with_1_and_costs_no_other_its_result(run_plan: Cli) 
     assert found["status"] == "failed"
 
 
+def test_a_failed_call_is_skipped_over_passed_on_or_the_end_of_the_plan(run_plan: Cli) -> None:
+    text = "1. divide(a=1, b=0)\n2. add(a=1, b=$1)"
+    for word, end in (("skip", "skipped"), ("pass", "failed"), ("stop", "not_executed")):
+        told = json.loads(run_plan(text, "--json", "--on-failure", word).out)
+        assert [call["state"] for call in told["calls"]] == ["failed", end]
+    refused = run_plan(text, "--on-failure", "go")
+    assert refused.code == 2
+    assert "give skip, pass or stop" in refused.err
+
+
 def test_a_plan_with_errors_ends_with_2_and_runs_nothing(run_plan: Cli) -> None:
     printed = run_plan("1. gcd(a=84, b=126)\n2. grd(a=$1, b=3)\n3. add(a=1, b='x')\n")
     assert printed.code == 2

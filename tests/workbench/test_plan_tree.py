@@ -33,6 +33,22 @@ def test_the_critical_path_respects_the_barrier_of_a_change() -> None:
     assert path.duration_s == 2.0
 
 
+def test_a_call_that_only_a_change_keeps_from_beginning_says_which() -> None:
+    calls = [
+        TreeCall("1", "look", state="running"),
+        TreeCall("2", "look", state="succeeded"),
+        TreeCall("3", "put", write=True),
+        TreeCall("4", "look"),
+        TreeCall("5", "look", needs=("4",)),
+    ]
+    text = "\n".join(plan_lines(calls))
+    assert "$3 put() · changes something, waits for $1  [change]" in text
+    assert "$4 look() · waits for $3, which changes something" in text
+    assert text.count("waits for") == 2
+    started = [TreeCall("1", "look", state="succeeded"), TreeCall("3", "put", write=True)]
+    assert "waits for" not in "\n".join(plan_lines(started))
+
+
 def test_a_plan_with_cycles_and_unknown_or_double_ids_is_drawn_all_the_same() -> None:
     calls = [
         TreeCall("1", "f", needs=("2",), wall_s=0.1),

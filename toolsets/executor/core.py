@@ -62,7 +62,8 @@ class Executor:
     """Runs plans; to be entered with `async with`, and then used in that event loop's thread alone.
 
     tools: looked up anew for every call, so tools may come and go. defaults: where a call's and a tool's policy say
-    nothing. max_concurrent, server_caps: calls at one time, in all and by server; a tool's own cap stands in the tool.
+    nothing. max_concurrent, server_caps: calls at one time, in all and by server; where they name none, the caps of a
+    tool and of its server stand in the tool.
     on_event: told everything, in order; it may add calls and cancel. approver: asked before calls whose policy says
     so. jitter: numbers from 0 to 1.
     """

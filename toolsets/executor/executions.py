@@ -133,5 +133,6 @@ class Execution:
         tool = self.tool
         self.first_id = self.nodes[0].result_id
         self.ticket = Ticket(
-            self.nodes[0].number, self, tool.name, tool.server, tool.max_concurrent, tool.effect == "write"
-        )
+            self.nodes[0].number, self, tool.name, tool.server, tool.max_concurrent, tool.effect == "write",
+            tool.server_cap,
+        )  # fmt: skip

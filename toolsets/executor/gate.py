@@ -25,6 +25,7 @@ class Ticket(Generic[Holder]):
     server: str | None = None
     max_concurrent: int | None = None
     write: bool = False
+    server_cap: int | None = None
     waiting: bool = False
     running: bool = False
 
@@ -33,7 +34,8 @@ class Ticket(Generic[Holder]):
 
 
 class Gate(Generic[Holder]):
-    """max_concurrent: calls at one time. server_caps: the same for each server that it names."""
+    """max_concurrent: calls at one time. server_caps: the same for each server that it names; for another one, what
+    its tickets say."""
 
     def __init__(self, max_concurrent: int, server_caps: Mapping[str, int]) -> None:
         self._max_concurrent = max_concurrent
@@ -98,5 +100,5 @@ class Gate(Generic[Holder]):
     def _has_room(self, ticket: Ticket[Holder]) -> bool:
         if ticket.max_concurrent is not None and self._tools[ticket.tool] >= ticket.max_concurrent:
             return False
-        cap = None if ticket.server is None else self._server_caps.get(ticket.server)
+        cap = None if ticket.server is None else self._server_caps.get(ticket.server, ticket.server_cap)
         return cap is None or self._servers[ticket.server] < cap

@@ -7,7 +7,8 @@
 
 In: the text, the environment for `${NAME}` and `${NAME:-default}`, the folder that `cwd` is relative to. Out: one
 config for each server that is not `disabled`. Every fault is an `McpConfigError` that names line and key. Keys that
-only other clients know are passed over. `alwaysAllow` names tools that need no approval, as some clients have it.
+only other clients know are passed over. `alwaysAllow` names tools that need no approval, as some clients have it;
+`maxConcurrent` says how many calls the server may have at one time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _HTTP_TYPES: Final = ("http", "streamable-http", "streamable_http", "streamableH
 @dataclass(frozen=True, slots=True)
 class StdioServer:
     """A command to start, which is talked to through its input and output. env: added to a small safe environment
-    (HOME, PATH and the like). always_allow: its tools that need no approval; `*` for all."""
+    (HOME, PATH and the like). always_allow: its tools that need no approval; `*` for all. max_concurrent: its calls at
+    one time; None for no cap."""
 
     name: str
     command: str
@@ -38,6 +40,7 @@ class StdioServer:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: str | None = None
     always_allow: frozenset[str] = frozenset()
+    max_concurrent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class HttpServer:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     always_allow: frozenset[str] = frozenset()
+    max_concurrent: int | None = None
 
 
 ServerConfig: TypeAlias = StdioServer | HttpServer
@@ -109,6 +113,9 @@ class _Reader:
         always = frozenset(
             self._texts(entry, "alwaysAllow", path) + self._texts(entry, "autoApprove", path, expanded=False)
         )
+        cap = entry.get("maxConcurrent")
+        if cap is not None and (type(cap) is not int or cap < 1):
+            raise self._wrong((*path, "maxConcurrent"), f"'maxConcurrent' of server {name!r} must be 1 or more")
         if kind == "stdio":
             if "url" in entry and "command" not in entry:
                 raise self._wrong((*path, "url"), f"server {name!r} has a url, so its type must be http, not stdio")
@@ -121,12 +128,13 @@ class _Reader:
                 self._record(entry, "env", path),
                 None if cwd is None else str(self._folder / Path(cwd).expanduser()),
                 always,
+                cap,
             )
         if kind in _HTTP_TYPES:
             url = self._needed(entry, "url", path)
             if not url.startswith(("http://", "https://")):
                 raise self._wrong((*path, "url"), f"the url of server {name!r} must begin with http:// or https://")
-            return HttpServer(name, url, self._record(entry, "headers", path), always)
+            return HttpServer(name, url, self._record(entry, "headers", path), always, cap)
         key = "type" if "type" in entry else "transport"
         raise self._wrong(
             (*path, key), f"server {name!r} has the type {kind!r}: use stdio, or http for streamable HTTP"

@@ -60,6 +60,7 @@ def convert_tool(
     call: Callable[..., Awaitable[Any]],
     *,
     always_allow: Collection[str] = (),
+    server_cap: int | None = None,
     markers: Collection[str] = (),
 ) -> Tool:
     """The tool as we offer it; raises NotOffered. call: the async function that runs it."""
@@ -80,6 +81,7 @@ def convert_tool(
         idempotent=notes is not None and notes.idempotent_hint is True,
         policy=CallPolicy(approval=True if destructive and not allowed else None),
         server=server,
+        server_cap=server_cap,
         trusted=False,
         returns_schema=returned,
         details=details,

@@ -154,13 +154,14 @@ class McpServers:
 
     def _tool(self, client: ServerClient, found: McpTool, name: str) -> Tool:
         target = self._targets[client.name]
-        allowed = target.always_allow if isinstance(target, StdioServer | HttpServer) else ()
+        configured = isinstance(target, StdioServer | HttpServer)
         return convert_tool(
             found,
             name,
             client.name,
             _function(self, client, found.name, is_wrapped(found)),
-            always_allow=allowed,
+            always_allow=target.always_allow if configured else (),
+            server_cap=target.max_concurrent if configured else None,
             markers=self._markers,
         )
 

@@ -13,7 +13,8 @@ GOOD = """{
       "args": ["server", "${HOME_DIR}/x"],
       "env": {"TOKEN": "${env:TOKEN}"},
       "cwd": "work",
-      "alwaysAllow": ["read"]
+      "alwaysAllow": ["read"],
+      "maxConcurrent": 2
     },
     "search": {
       "type": "http", "url": "https://example.org/${HOME_DIR}", "headers": {"Authorization": "Bearer ${TOKEN}"}
@@ -39,6 +40,7 @@ def test_the_usual_shape_is_read_and_variables_are_put_in(tmp_path: Path) -> Non
             {"TOKEN": "s3cret"},
             str(tmp_path / "work"),
             frozenset({"read"}),
+            2,
         ),
         "search": HttpServer("search", "https://example.org/h", {"Authorization": "Bearer s3cret"}),
     }
@@ -49,6 +51,7 @@ def test_the_usual_shape_is_read_and_variables_are_put_in(tmp_path: Path) -> Non
     ("text", "said"),
     [
         ('{"mcpServers": {\n"a": }}', "line 2: this is no JSON"),
+        (in_a('"command": "x",\n"maxConcurrent": 0'), "line 2: 'maxConcurrent' of server 'a' must be 1 or more"),
         ("[]", 'there is no record "mcpServers"'),
         ('{"servers": {}}', 'there is no record "mcpServers"'),
         ('{"mcpServers": {\n"a": {"comand": "x"}}}', "line 2: server 'a' needs 'command'"),
