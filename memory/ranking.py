@@ -66,7 +66,8 @@ class Weights:
 
 # One set of weights for tools and concepts: a pair whose view a row does not have takes no part in that row's mean.
 # What a task is compared with best is another task; cues are written to be compared with tasks. The figures were chosen
-# on public CRAFT tools and on the tuning part of the project's own set together (see `evaluation`). Words help where
+# on half of the queries of public CRAFT tools and on the tuning part of the project's own set together (docs/
+# libraries.md has what they give). Words help where
 # problems are told in one jargon, and hurt where a query is told in other words than the tool: single words in common
 # are then accidents. Pairs of words (`lexical.pairs_of`) are in common in the first case and hardly ever in the second.
 DEFAULT_WEIGHTS: Final = Weights(
@@ -89,8 +90,8 @@ DEFAULT_WEIGHTS: Final = Weights(
         ("expected_name", "about"): 0.5,
         ("expected_docstring", "about"): 0.5,
     },
-    lexical_share=0.4,
-    lexical_floor=0.45,
+    lexical_share=0.5,
+    lexical_floor=0.6,
 )
 
 VOTES: Final[Mapping[str, int]] = {"problem": 10, "name": 5, "docstring": 10}

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,9 +28,11 @@ from memory.store import FILE_NAME
 from memory.values import Row
 from toolsets.chat import Chat
 from toolsets.tool import Tool
+from workbench.errors import UsageError
 from workbench.evaluate import AT_ONCE, Score, Trial, play, report_of
 from workbench.experience import experiences_of
 from workbench.libraries import Libraries
+from workbench.models import load_engine
 from workbench.recall import Found, Wanted, find, prepare
 from workbench.remembering import Remembering
 from workbench.run_memory import token_counter
@@ -112,6 +114,41 @@ def ablate(
         effect = home.library.effect(row.row_id)
         if effect is not None:
             yield row, effect
+
+
+@dataclass(frozen=True, slots=True)
+class Ablated:
+    """What one row was found to do."""
+
+    id: str
+    name: str
+    version: int
+    effect: Effect
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "version": self.version, **self.effect.to_json()}
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id}) {self.effect}"
+
+    __repr__ = __str__
+
+
+def ablate_on(
+    home: Libraries, rows: Sequence[Row], worksheets: str, seeds: range, *, model: str | None, progress: Progress
+) -> Iterator[Ablated]:
+    """`ablate` on the worksheets of a set with these seeds, by the library's model or another."""
+    from workbench.evaluate_sets import SETS
+
+    if worksheets not in SETS:
+        raise UsageError(f"There is no set '{worksheets}'; choose one of {', '.join(SETS)}.")
+    if not seeds:
+        raise UsageError("There are no seeds to make worksheets of: give a range such as range(0, 20).")
+    trials = [SETS[worksheets].cases[0].trial(seed) for seed in seeds]
+    own, device, dtype = home.model
+    engine = load_engine(model or own, device, dtype)
+    for row, effect in ablate(engine, home, rows, trials, worksheets, progress=progress):
+        yield Ablated(row.row_id, row.name, row.version, effect)
 
 
 def pairs_of(

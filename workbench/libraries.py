@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import getpass
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -21,13 +21,14 @@ from memory.store import Library
 from memory.values import STATES, Kind, Plan, Row, Snapshot, State
 from workbench.library_files import plan_file
 from workbench.library_values import Done, Proposal, Rows, RowView, VersionView, entry_json, use_json
-from workbench.models import loading
+from workbench.models import EMBEDDED, loading
 from workbench.paths import library_folder
 from workbench.trying import Tried, try_concept, try_tool
 
 if TYPE_CHECKING:
     from memory.embedder import Embedder, Progress
     from memory.retrieval import Searcher
+    from workbench.evaluate_memory import Ablated
 
 SHOWN: Final[tuple[State, ...]] = ("active", "proposed")
 _FEWEST_CHARACTERS: Final = 4
@@ -51,6 +52,8 @@ class Libraries:
         self.folder = library_folder(data_dir)
         self.author = author or _user()
         self.progress = progress
+        self.model = (EMBEDDED, "cpu", "auto")
+        """Model, device and dtype of an ablation; a workbench has its own here."""
         self._embedder = embedder
         self._library: Library | None = None
         self._searcher: Searcher | None = None
@@ -283,6 +286,36 @@ class Face:
             raise ChangeRefused(f"Purging removes {names} for good, with all versions and uses: say sure=True.")
         self._library.purge([row.row_id for row in rows])
         return [row.row_id for row in rows]
+
+    # ---------------------------------------------------------------------------------------------- helped or hurt
+
+    def ablate(
+        self,
+        *refs: str,
+        worksheets: str = "single",
+        seeds: range = range(20),
+        model: str | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> list[Ablated]:
+        """Helped or hurt: held-out worksheets of a set with each row in the prompt, against the same without it.
+
+        refs: by default all active rows of one's own. model: by default the workbench's. progress: told how many
+        worksheets were played, two for each row and seed. What is found is kept, and `show` tells it."""
+        from workbench.evaluate_memory import ablate_on
+
+        rows = self.ablated_rows(refs)
+        return list(ablate_on(self._home, rows, worksheets, seeds, model=model, progress=progress))
+
+    def ablated_rows(self, refs: Sequence[str]) -> list[Row]:
+        """The rows that an ablation is about: those named, or all active ones but the built-in."""
+        from toolsets.shelf import is_builtin
+
+        if refs:
+            return [self._row(ref) for ref in refs]
+        rows = [row for row in self._library.rows(self._kind, states=("active",)) if not is_builtin(row)]
+        if not rows:
+            raise ChangeRefused(f"No {self._kind} of your own is active: name one, or approve one first.")
+        return rows
 
     # ---------------------------------------------------------------------------------------------- files
 

@@ -297,7 +297,8 @@ def opened(kind: Kind) -> Iterator[Any]:
     """The face of one kind, with a progress bar where texts must be embedded first."""
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar, Libraries() as home:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar, Libraries() as home:
         task = bar.add_task("embedding the library", visible=False)
         home.progress = lambda done, total: bar.update(task, completed=done, total=total, visible=True)
         face: Face = home.tools if kind == "tool" else home.concepts

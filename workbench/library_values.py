@@ -227,10 +227,8 @@ class Proposal:
         }
 
     def __str__(self) -> str:
-        if not self.plan.changes:
-            return "There is nothing to change."
         known = f"\nalready here: {', '.join(self.unchanged)}" if self.unchanged else ""
-        return describe(self.plan) + known
+        return (describe(self.plan) if self.plan.changes else "There is nothing to change.") + known
 
     __repr__ = __str__
 

@@ -13,12 +13,11 @@ from typing import Annotated
 import typer
 
 from memory.values import Kind
-from toolsets.shelf import is_builtin
 from workbench.errors import UsageError
 from workbench.evaluate_command import ABOUT, Model, Seeds, _Bar, _seeds
 from workbench.library_commands import AsJson, Yes, _propose, opened
 from workbench.log import RunLog
-from workbench.models import EMBEDDED, load_engine
+from workbench.models import EMBEDDED
 from workbench.remembering import propose
 from workbench.visible import visible
 
@@ -59,25 +58,15 @@ def _ablating(app: typer.Typer, kind: Kind) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Helped or hurt: held-out worksheets with a row in the prompt against the same without it, pair by pair."""
-        from workbench.evaluate_memory import ablate as play_both
-        from workbench.evaluate_sets import SETS
+        from workbench.evaluate_memory import ablate_on
 
-        if set_ not in SETS:
-            raise UsageError(f"There is no set '{set_}'; choose one of {', '.join(SETS)}.")
-        trials = [SETS[set_].cases[0].trial(seed) for seed in _seeds(seeds)]
         with opened(kind) as face:
-            chosen = (
-                [face.show(ref).row for ref in rows] if rows else [one.row for one in face.rows(states=("active",))]
-            )
-            chosen = [row for row in chosen if rows or not is_builtin(row)]
-            if not chosen:
-                raise UsageError(f"No {kind} of your own is active: name one, or approve one first.")
-            engine = load_engine(model)
+            chosen, played = face.ablated_rows(rows or ()), _seeds(seeds)
             found = []
-            with _Bar("worksheets", 2 * len(chosen) * len(trials), hidden=as_json) as bar:
-                for row, effect in play_both(engine, face._home, chosen, trials, set_, progress=bar):
-                    found.append({"id": row.row_id, "name": row.name, "version": row.version, **effect.to_json()})
+            with _Bar("worksheets", 2 * len(chosen) * len(played), hidden=as_json) as bar:
+                for one in ablate_on(face._home, chosen, set_, played, model=model, progress=bar):
+                    found.append(one.to_json())
                     if not as_json:
-                        print(f"{visible(row.name)} ({row.row_id}) {effect}")
+                        print(visible(str(one)))
             if as_json:
                 print(json.dumps(found, ensure_ascii=False))

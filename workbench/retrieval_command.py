@@ -40,7 +40,8 @@ def retrieval(
         raise UsageError(f"--expand takes code, the query's own solution; it is {expand!r}.")
     if expand and craft is None:
         raise UsageError("--expand code needs --craft: the queries of the project's own set have no solutions.")
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
         task = bar.add_task("embedding", total=None)
 
         def told(done: int, total: int) -> None:

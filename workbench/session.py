@@ -211,6 +211,7 @@ class Workbench:
         self.chosen = tools not in (None, "builtin", ["builtin"])
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
         self.library = Libraries(Path(data_dir) if data_dir is not None else None)
+        self.library.model = (model, device, dtype)
         self.learning = Remembering(lambda: self.library, chat, every=learn_every)
         self.offered = offered_tools(tools, self._from_library)
         self._mcp = None if mcp is None else McpTools(mcp)

@@ -18,6 +18,7 @@ from scripted_model import WORDS, call, save
 from hogwild import Engine
 from hogwild.embedded.worksheets import make_worksheet
 from workbench.cli import app
+from workbench.errors import UsageError
 from workbench.evaluate import Trial
 from workbench.evaluate_memory import ablate, evaluate_memory
 from workbench.libraries import Libraries
@@ -85,8 +86,29 @@ def test_an_ablation_keeps_what_a_row_did_where_it_is_curated(tmp_path: Path, ho
 
 def test_an_ablation_of_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path))
-    for words in (["concepts", "ablate"], ["tools", "ablate", "--set", "nowhere"]):
-        assert CliRunner().invoke(app, words).exit_code != 0
+    for words, told in (
+        (["concepts", "ablate"], "No concept of your own"),
+        (["tools", "ablate", "gcd", "--set", "nowhere"], "no set 'nowhere'"),
+    ):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code != 0
+        assert told in str(done.exception) + done.output
+    with Libraries() as made, pytest.raises(UsageError, match="no seeds"):
+        made.tools.ablate("gcd", seeds=range(0))
+
+
+def test_an_ablation_in_python_plays_the_librarys_model_and_is_seen_where_a_person_curates(
+    tmp_path: Path, home: Libraries
+) -> None:
+    model = save(tmp_path / "model", ["# Alice\n", "Nothing."], words=LIST, max_positions=8192)
+    home.model = (str(model), "cpu", "auto")
+    told: list[int] = []
+    (found,) = home.concepts.ablate(seeds=range(1), progress=told.append)
+    row = home.concepts.show(found.id)
+    assert (found.id, found.version, found.effect.cases) == (row.id, row.version, 1)
+    assert told == [1, 2]
+    assert row.to_json()["helped"]["cases"] == 1
+    assert str(found).startswith(row.name)
 
 
 def test_an_ablation_on_the_command_line_is_seen_where_a_person_curates(
@@ -95,7 +117,8 @@ def test_an_ablation_on_the_command_line_is_seen_where_a_person_curates(
     monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path))
     with Libraries() as made:
         made.concepts.approve(made.concepts.add({"situation": "a price", "suggestion": "subtract"}).id)
-    done = CliRunner().invoke(app, ["concepts", "ablate", "--seeds", "0:1", "--json"])
+    model = str(save(tmp_path / "model", ["# Alice\n", "Nothing."], words=LIST, max_positions=8192))
+    done = CliRunner().invoke(app, ["concepts", "ablate", "--seeds", "0:1", "--model", model, "--json"])
     assert done.exit_code == 0, done.output
     (effect,) = json.loads(done.stdout)
     assert effect["cases"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hash_embedder import HashEmbedder
 
 from memory.effects import Trial
 from memory.errors import ChangeRefused, ImportRefused, LibraryTooNew, LibraryUnwritable, RowChanged, RowNotFound
+from toolsets.shelf import LIMITS
 from workbench.libraries import Libraries
 
 DOUBLE = {
@@ -174,8 +176,10 @@ def test_trying_a_tool_runs_its_examples_in_the_sandbox_and_tells_a_wrong_one(ho
     ],
 )
 def test_a_tool_that_hangs_breaks_or_reaches_out_is_told_and_costs_nothing_else(
-    home: Libraries, body: str, told: str
+    home: Libraries, body: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if told == "time limit":  # nobody should wait for the usual one
+        monkeypatch.setattr("toolsets.shelf.LIMITS", replace(LIMITS, time_s=0.5))
     home.tools.add({"code": f'def bad(n: int) -> int:\n    """Bad."""\n{body}'})
     (call,) = home.tools.try_("bad", {"n": 1}).calls
     assert call.error is not None
@@ -215,7 +219,9 @@ def test_an_import_says_what_it_would_add_and_an_export_comes_back_with_everythi
     assert "map old to new" in str(proposal)
     assert len(home.concepts.rows()) == 0
     proposal.apply()
-    assert home.concepts.import_from(file).unchanged == ("a colour changes",)
+    again = home.concepts.import_from(file)
+    assert again.unchanged == ("a colour changes",)
+    assert str(again) == "There is nothing to change.\nalready here: a colour changes"
     home.concepts.approve("a colour changes")
     out = home.concepts.export_to(tmp_path / "library.jsonl")
     with Libraries(tmp_path / "other", embedder=HashEmbedder()) as other:

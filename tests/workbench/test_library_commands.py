@@ -50,6 +50,7 @@ def test_a_tool_is_added_tried_approved_and_listed(typed: Typed, tmp_path: Path)
     assert "n=21 -> 42" in typed("tools", "try", "double", '{"n": 21}').out
     assert typed("tools", "approve", "double", "--json").json["rows"][0]["state"] == "active"
     rows = typed("tools", "list", "--json").json["rows"]
+    assert typed("tools", "list").err == ""  # no traces of a bar where no terminal is
     assert {row["name"]: row["state"] for row in rows}["double"] == "active"
     assert "approve" in typed("tools", "history", "double").out
 
