@@ -5,6 +5,7 @@ is wrong in one sentence that a model can act on; no text makes this file raise.
 `CallScanner` per worker, an executor (`direct`) runs what comes out. Pure: nothing here knows which tools exist.
 
 A call is JSON between two tags: <tool_call>{"name": "gcd", "arguments": {"a": 12, "b": 18}}</tool_call>
+Newer models of the Qwen family write <function=gcd><parameter=a>12</parameter>...</function> there instead.
 A tag always ends the call before it, so an argument that must hold one spells it with \\u003c.
 """
 
@@ -23,6 +24,8 @@ MAX_CALL: Final = 20_000
 """Characters between the tags; a longer call is broken off there, so that a lost closing tag costs bounded memory."""
 
 _FORM: Final = '{"name": "...", "arguments": {...}}'
+_FUNCTION: Final = re.compile(r"<function=([^<>\s]{1,200})>(.*?)(?:</function>)?", re.DOTALL)
+_PARAMETER: Final = re.compile(r"\s*<parameter=([^<>\s]{1,200})>(.*?)(?:</parameter>|(?=\n<parameter=)|\Z)", re.DOTALL)
 _FENCE: Final = re.compile(r"```\w*\s*(.*?)(?:```)?", re.DOTALL)
 
 
@@ -66,7 +69,8 @@ def parse_tool_call(text: str) -> AnyCall:
     'gcd'
     """
     try:
-        return read_call(read_value(_unwrapped(text)), text)
+        body = _unwrapped(text)
+        return read_call(_read_function(body) or read_value(body), text)
     except Unreadable as error:
         return BrokenCall(text, str(error))
 
@@ -120,23 +124,28 @@ class CallScanner:
 
     def _leave(self) -> AnyCall | None:
         """Take the open call off the pending text; None where its end has not come yet."""
-        ends = [(self._pending.find(tag, self._searched), tag) for tag in (CLOSING, OPENING)]
-        end, tag = min(((at, tag) for at, tag in ends if 0 <= at <= MAX_CALL), default=(-1, ""))
-        if end < 0:
-            if len(self._pending) < MAX_CALL + len(CLOSING):
-                self._searched = max(0, len(self._pending) - len(CLOSING) + 1)
-                return None
-            end = MAX_CALL
-        body, self._pending = self._pending[:end], self._pending[end + len(tag) :]
-        self._inside, self._searched = tag == OPENING, 0
-        line, self._line = self._line, self._line + body.count("\n")
+        while True:
+            ends = [(self._pending.find(tag, self._searched), tag) for tag in (CLOSING, OPENING)]
+            end, tag = min(((at, tag) for at, tag in ends if 0 <= at <= MAX_CALL), default=(-1, ""))
+            if end < 0:
+                if len(self._pending) < MAX_CALL + len(CLOSING):
+                    self._searched = max(0, len(self._pending) - len(CLOSING) + 1)
+                    return None
+                end = MAX_CALL
+            body, self._pending = self._pending[:end], self._pending[end + len(tag) :]
+            self._inside, self._searched = tag == OPENING, 0
+            line, self._line = self._line, self._line + body.count("\n")
+            if tag != OPENING or body.strip():  # a tag that was written twice opens one call
+                break
         return replace(parse_tool_call(body) if tag == CLOSING else _unclosed(body), line=line)
 
 
 def _unclosed(body: str) -> AnyCall:
     """A call without its closing tag counts only where it is whole: a number at its end may have been cut."""
     try:
-        return read_call(_strict(_unwrapped(body)), body)
+        whole = _unwrapped(body)
+        tagged = _read_function(whole) if whole.endswith("</function>") else None
+        return read_call(tagged or _strict(whole), body)
     except (Unreadable, ValueError, RecursionError):
         return BrokenCall(body, f"The call does not end: close it with {CLOSING}.")
 
@@ -151,6 +160,21 @@ def _unwrapped(text: str) -> str:
     if len(body) > MAX_CALL:
         raise Unreadable(f"The call is longer than {MAX_CALL:,} characters: write a shorter one.")
     return body
+
+
+def _read_function(body: str) -> dict[str, Any] | None:
+    """A call in tags of its own, whose values are texts that a schema may read as numbers; None where it is none."""
+    function = _FUNCTION.fullmatch(body)
+    if function is None:
+        return None
+    arguments: dict[str, Any] = {}
+    at, inner = 0, function[2]
+    while found := _PARAMETER.match(inner, at):
+        arguments[found[1]] = found[2].removeprefix("\n").removesuffix("\n")
+        at = found.end()
+    if rest := inner[at:].strip():
+        raise Unreadable(f"The call has {rest[:40]!r} outside its parameters: write <parameter=name>value</parameter>.")
+    return {"name": function[1], "arguments": arguments}
 
 
 def read_value(body: str) -> Any:

@@ -70,9 +70,10 @@ def markers_of(words: Prompting, workers: Collection[str], special: Collection[s
 
 
 def special_tokens(tokenizer: Any) -> frozenset[str]:
-    """The texts that a tokenizer reads as one special token."""
+    """The texts that a tokenizer reads as one special token; tags such as `</think>` too, which it adds as plain ones."""
     added = getattr(tokenizer, "added_tokens_decoder", None) or {}
-    special = {str(token) for token in added.values() if getattr(token, "special", False)}
+    texts = [(str(token), getattr(token, "special", False)) for token in added.values()]
+    special = {text for text, marked in texts if marked or (text[:1] == "<" and text[-1:] == ">")}
     return frozenset(special | set(getattr(tokenizer, "all_special_tokens", ())))
 
 

@@ -87,7 +87,7 @@ def cut(text: str, places: list[int]) -> list[str]:
 
 @pytest.mark.parametrize("front", EVERY_FRONT)
 @given(text=texts, places=st.lists(st.integers(0, 10_000), max_size=8))
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_pieces_of_any_size_change_nothing(front: str, text: str, places: list[int]) -> None:
     whole = found_in(front, [text])
     assert found_in(front, cut(text, places)) == whole
@@ -166,7 +166,7 @@ def meaning(plan: Plan) -> list[tuple[str, str, Any, tuple[str, ...]]]:
 
 @pytest.mark.parametrize("front", EVERY_FRONT)
 @given(plan=plans(names | st.text(max_size=5)))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_plan_reads_back_as_it_was_written(front: str, plan: Plan) -> None:
     written = render(plan, front)
     read, diagnostics = parse(written, front)

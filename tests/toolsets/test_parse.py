@@ -191,6 +191,25 @@ def test_a_second_opening_tag_ends_a_call_that_was_left_open() -> None:
     assert second == ToolCall("gcd", {"a": 12, "b": 18}, GCD)
 
 
+def test_a_call_in_the_tags_of_newer_qwen_models_is_read_with_its_values_as_texts() -> None:
+    inner = "\n<function=gcd>\n<parameter=a>\n12\n</parameter>\n<parameter=b>\n$1\n</parameter>\n</function>\n"
+    for text in (
+        f"<tool_call>{inner}</tool_call>",
+        f"<tool_call>{inner}",
+        f"<tool_call>\n<tool_call>{inner}</tool_call>",
+    ):
+        scanner = CallScanner()
+        (call,) = [*[found for sign in text for found in scanner.feed(sign)], *scanner.finish()]
+        assert isinstance(call, ToolCall)
+        assert (call.name, call.arguments) == ("gcd", {"a": "12", "b": "$1"})
+    text = parse_tool_call("<function=say><parameter=text>\n  two\nlines\n</parameter>")
+    assert isinstance(text, ToolCall)
+    assert text.arguments == {"text": "  two\nlines"}
+    broken = parse_tool_call("<function=say><parameter=text>hi</parameter>and so on</function>")
+    assert isinstance(broken, BrokenCall)
+    assert "'and so on' outside its parameters" in broken.reason
+
+
 def test_a_finished_scanner_can_be_used_again() -> None:
     scanner = CallScanner()
     scanner.feed("<tool_call>{")

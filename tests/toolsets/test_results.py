@@ -150,7 +150,7 @@ def test_a_worker_can_read_on_where_a_result_was_cut(backend: str) -> None:
 def test_ten_thousand_large_results_fit_in_bounded_memory() -> None:
     def page(n: int) -> str:
         """A page."""
-        return f"{n} " + "x" * 20_000
+        return f"{n} " + "x" * 5_000
 
     store = ResultStore(max_memory_bytes=2_000_000)
 

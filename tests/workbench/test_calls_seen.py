@@ -17,6 +17,7 @@ from workbench.live import LiveView, trees
 from workbench.panes import frame
 from workbench.projection import RunView
 from workbench.snapshot import snapshot
+from workbench.told import special_tokens
 
 
 def planned(story: Story, call: str, tool: str, number: str, *needs: str, **arguments: object) -> None:
@@ -106,3 +107,14 @@ def test_a_call_of_an_older_log_is_a_plan_by_itself() -> None:
     story.begin(["Alice"])
     story.call("Alice", "c1", "gcd", {"a": 4, "b": 6}, "2")
     assert next(trees(RunView.of(story.events))) == "plan c1: 1 call, 1 succeeded"
+
+
+def test_the_tags_that_a_tokenizer_reads_as_one_token_are_taken_out_of_results() -> None:
+    class Token(str):
+        special = False
+
+    class Tokenizer:
+        added_tokens_decoder = {1: Token("</think>"), 2: Token("  ")}
+        all_special_tokens = ("<|im_end|>",)
+
+    assert special_tokens(Tokenizer()) == {"</think>", "<|im_end|>"}

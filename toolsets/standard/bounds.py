@@ -48,12 +48,12 @@ class _Spent(BaseException):
 
 
 @contextmanager
-def bounded_work(steps: int = MAX_STEPS) -> Iterator[None]:
-    """Break off after so many function calls, with a ValueError.
+def bounded_work(steps: int | None = None) -> Iterator[None]:
+    """Break off after so many function calls, by default MAX_STEPS, with a ValueError.
 
     Counted, not timed: the same question is broken off at the same place on every machine.
     """
-    left = steps
+    left = MAX_STEPS if steps is None else steps
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal left
