@@ -70,7 +70,7 @@ def markers_of(words: Prompting, workers: Collection[str], special: Collection[s
 
 
 def special_tokens(tokenizer: Any) -> frozenset[str]:
-    """The texts that a tokenizer reads as one special token; tags such as `</think>` too, which it adds as plain ones."""
+    """The texts that a tokenizer reads as one token: special ones, and tags such as `</think>`."""
     added = getattr(tokenizer, "added_tokens_decoder", None) or {}
     texts = [(str(token), getattr(token, "special", False)) for token in added.values()]
     special = {text for text, marked in texts if marked or (text[:1] == "<" and text[-1:] == ">")}

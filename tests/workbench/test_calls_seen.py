@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
 
 from rich.console import Console
 from staged_runs import Story
@@ -113,8 +114,7 @@ def test_the_tags_that_a_tokenizer_reads_as_one_token_are_taken_out_of_results()
     class Token(str):
         special = False
 
-    class Tokenizer:
-        added_tokens_decoder = {1: Token("</think>"), 2: Token("  ")}
-        all_special_tokens = ("<|im_end|>",)
-
-    assert special_tokens(Tokenizer()) == {"</think>", "<|im_end|>"}
+    tokenizer = SimpleNamespace(
+        added_tokens_decoder={1: Token("</think>"), 2: Token("  ")}, all_special_tokens=["<|im_end|>"]
+    )
+    assert special_tokens(tokenizer) == {"</think>", "<|im_end|>"}
