@@ -73,6 +73,11 @@ class SharedCache:
         store = self._stores[block.id]
         return store.keys[layer, :, : block.length], store.values[layer, :, : block.length]
 
+    def tensors(self, block: Block) -> tuple[Tensor, Tensor]:
+        """Keys and values `[layers, kv_heads, capacity, head_dim]` of all layers; `length` tokens are real."""
+        store = self._stores[block.id]
+        return store.keys, store.values
+
     def freeze(self, block: Block) -> None:
         """Nothing is appended any more; spare room is given back. Idempotent."""
         store = self._store(block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -18,20 +19,20 @@ from transformers.cache_utils import Cache
 from hogwild.cache import SharedCache
 from hogwild.errors import ContextOverflow, ViewError
 from hogwild.views import Block, Feed
-from hogwild_kernels import AttentionPlan, attend, plan_attention
+from hogwild_kernels import attend, plan_attention
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Feeds that have a block in common, directly or through others; groups never see each other.
 
-    rows: their packed rows (a slice where they are neighbours). blocks: the segments.
+    rows: their packed rows (a slice where they are neighbours). plan, plain: with and without turns.
     """
 
     rows: slice | Tensor
     blocks: tuple[Block, ...]
-    plan: AttentionPlan
-    plain: AttentionPlan
+    plan: Any
+    plain: Any
 
 
 class Step(Cache):
@@ -45,8 +46,11 @@ class Step(Cache):
         self.cache, self.feeds, self.mass = cache, feeds, mass
         self.sizes = [len(feed.tokens) for feed in feeds]
         self.at = [feed.own.length - size for feed, size in zip(feeds, self.sizes, strict=True)]
-        self.groups = [self._group(members) for members in connected(feeds)]
+        self.groups = self._grouped()
         self.shares: list[Tensor | None] = [None] * len(self.groups)
+
+    def _grouped(self) -> list[_Group]:
+        return [self._group(members) for members in connected(self.feeds)]
 
     def positions(self) -> list[int]:
         """Block-local positions of the packed tokens."""
@@ -170,6 +174,16 @@ class Runner:
     def __init__(self, model: Any, cache: SharedCache) -> None:
         self.model, self.cache = model, cache
         self.keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
+        self._kernels: Any = None
+        # Without Triton (the extra [gpu]) a CUDA device computes by plain torch: slower, and as right.
+        if cache.device.type == "cuda" and find_spec("triton") is not None:
+            self.use_kernels()
+
+    def use_kernels(self) -> None:
+        """Attend by the Triton kernels from now on; decoding steps become CUDA graphs where there is a CUDA device."""
+        from hogwild.gpu_step import Kernels
+
+        self._kernels = Kernels(self.model, self.cache)
 
     @torch.inference_mode()
     def step(self, feeds: Sequence[Feed], *, last_only: bool, mass: bool = False) -> tuple[list[Tensor], Step]:
@@ -183,7 +197,11 @@ class Runner:
         for feed in feeds:
             feed.own.length += len(feed.tokens)
         try:
-            step = Step(self.cache, feeds, mass=mass)
+            if self._kernels is not None and not mass and all(len(feed.tokens) == 1 for feed in feeds):
+                logits, step = self._kernels.decode(feeds)
+                return list(logits.split(1)), step
+            kind = Step if self._kernels is None else self._kernels.step
+            step = kind(self.cache, feeds, mass=mass)
             logits = self._forward(step, last_only)
         except BaseException:
             for feed in feeds:

@@ -59,9 +59,15 @@ class Segments:
     base: Tensor
 
     @classmethod
-    def of(cls, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Segments:
+    def of(cls, keys: Sequence[Tensor], values: Sequence[Tensor], base: Tensor | None = None) -> Segments:
         """For `[kv_heads, length, head_dim]` (one layer) or `[layers, kv_heads, capacity, head_dim]` per segment."""
-        rows, origin, size = [], keys[0].data_ptr(), keys[0].element_size()
+        base = keys[0] if base is None else base
+        return cls(to_device(cls.rows(keys, values, base), base.device), base)
+
+    @staticmethod
+    def rows(keys: Sequence[Tensor], values: Sequence[Tensor], base: Tensor) -> np.ndarray:
+        """The table, on the host."""
+        rows, origin, size = [], base.data_ptr(), base.element_size()
         for key, value in zip(keys, values, strict=True):
             if key.shape != value.shape or key.stride() != value.stride() or key.stride(-2) != key.shape[-1]:
                 raise ValueError("Keys and values of a segment must have one shape and layout, tokens side by side.")
@@ -70,7 +76,7 @@ class Segments:
             layer = key.stride(0) if key.dim() == 4 else 0
             begin = ((key.data_ptr() - origin) // size, (value.data_ptr() - origin) // size)
             rows.append((*begin, key.stride(-3), layer))
-        return cls(to_device(np.array(rows, dtype=np.int64), keys[0].device), keys[0])
+        return np.array(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True)

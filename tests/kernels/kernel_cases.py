@@ -103,3 +103,29 @@ def kernels_append(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         wanted[2 * segment][1, :, place] = turned[:, row]
         wanted[2 * segment + 1][1, :, place] = values[:, row]
     return torch.stack(held[::2]), torch.stack(held[1::2]), torch.stack(wanted[::2]), torch.stack(wanted[1::2])
+
+
+def engines_apart(folder: str, device: str = "cpu") -> list[float]:
+    """Largest differences of logits between an engine on the kernels and one on plain torch, step by step: a prompt,
+    headers of several lengths, then decoding while blocks grow, one is frozen and a worker joins; then with shares."""
+    from hogwild import Engine, Feed
+
+    engines = [Engine.from_pretrained(folder, dtype="float32", device=device) for _ in range(2)]
+    engines[0]._runner.use_kernels()
+    engines[1]._runner._kernels = None
+    differences, ends = [], []
+    for engine in engines:
+        found, prompt = [], engine.prefill([(5 * i) % 90 for i in range(9)])
+        a, b, c = (engine.open_block() for _ in range(3))
+        found += engine.step([Feed((prompt, b, a), [1, 2, 3]), Feed((prompt, a, b), [4])])
+        for token in range(3):
+            found += engine.step([Feed((prompt, b, a), [token]), Feed((prompt, a, b), [token + 1])])
+        engine.freeze(b)
+        found += engine.step([Feed((prompt, b, c, a), [3]), Feed((b, prompt, a, c), [8])])
+        rows, step = engine.step_last([feed := Feed((prompt, b, c, a), [3])], mass=True)
+        found += rows
+        ends.append((found, step.attention_of(feed)))
+    for ours, plain in zip(ends[0][0], ends[1][0], strict=True):
+        differences.append(float((ours - plain).abs().max()))
+    differences += [abs(share - ends[1][1][block]) for block, share in ends[0][1].items()]
+    return differences

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kernel_cases import Case, kernels_append, kernels_result, result
+from kernel_cases import Case, engines_apart, kernels_append, kernels_result, result
 
 from hogwild_kernels import attention
 from hogwild_kernels.tiling import cut
@@ -70,6 +70,27 @@ def test_keys_are_turned_and_stored_in_one_pass(interpreter: ProcessPoolExecutor
     keys, values, right_keys, right_values = interpreter.submit(kernels_append, 0).result(timeout=120)
     torch.testing.assert_close(keys, right_keys, rtol=1e-5, atol=1e-5)
     assert torch.equal(values, right_values)
+
+
+@pytest.fixture(scope="module", params=["llama", "smollm3"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny model on disk; the second has a layer without rotation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "hogwild"))
+        import tiny_models
+    return str(tiny_models.save(tiny_models.build(request.param), tmp_path_factory.mktemp(request.param)))
+
+
+def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
+    folder: str, interpreter: ProcessPoolExecutor
+) -> None:
+    assert max(interpreter.submit(engines_apart, folder).result(timeout=120)) < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_an_engine_on_the_device_gives_plain_torch_s_logits(folder: str) -> None:
+    assert max(engines_apart(folder, "cuda")) < 1e-3
 
 
 @pytest.mark.gpu

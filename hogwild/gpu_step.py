@@ -1,0 +1,248 @@
+"""Steps on a CUDA device: attention by the Triton kernels, and decoding steps as CUDA graphs.
+
+In: feeds whose blocks have room already. Out: logits. A decoding step (one token per worker) runs on buffers that never
+move: the tables of the step are written into one pinned buffer and copied with one call that nobody waits for, then one
+graph is replayed. Graphs are kept by (workers, segments rounded up). Above: `runner.py`, which imports this file only
+where the kernels are used. Below: `hogwild_kernels.gpu`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+from hogwild.cache import SharedCache
+from hogwild.runner import Step, _Group
+from hogwild.views import Feed
+from hogwild_kernels import gpu
+from hogwild_kernels.tiling import Tiling, cut
+
+FEWEST_SEGMENTS = 8
+"""Tables have room for this many segments, or for the next power of two."""
+
+
+class KernelStep(Step):
+    """A packed forward of any shape: rows of all feeds in one launch per layer, whoever sees whom."""
+
+    def _grouped(self) -> list[_Group]:
+        device = self.cache.device
+        blocks = tuple({b.id: b for feed in self.feeds for b in feed.view if b.length}.values())
+        turns, visible = self._tables(self.feeds, blocks)
+        rotary = self.cache.facts.rotary
+        plan = gpu.plan_attention(
+            turns, visible, [block.length for block in blocks], rotary, self.cache.dtype, device=device
+        )
+        pairs = [self.cache.tensors(block) for block in blocks]
+        self.segments = gpu.Segments.of([keys for keys, _ in pairs], [values for _, values in pairs])
+        column = {block.id: index for index, block in enumerate(blocks)}
+        own = [column[feed.own.id] for feed, size in zip(self.feeds, self.sizes, strict=True) for _ in range(size)]
+        targets = np.array([own, self.positions()], dtype=np.int32).T
+        self.targets = gpu.to_device(np.ascontiguousarray(targets), device)
+        return [_Group(slice(0, len(own)), blocks, plan, plan.without_turns())]
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        gpu.append(key_states[0], value_states[0], self.segments, self.targets, layer_idx)
+        return key_states, value_states
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        facts, group = self.cache.facts, self.groups[0]
+        plan = group.plan if facts.has_rope(layer) else group.plain
+        out, shares = gpu.attend_segments(
+            query, self.segments, layer, plan, scaling, kv_heads=key.shape[0], mass=self.mass
+        )
+        if shares is not None:
+            held = self.shares[0]
+            self.shares[0] = shares if held is None else held + shares
+        return out
+
+
+class _Done(Step):
+    """A step that has run as a graph: it knows its feeds, and no shares of attention."""
+
+    def _grouped(self) -> list[_Group]:
+        return []
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A table's place in the common buffer of 8-byte cells."""
+
+    start: int
+    shape: tuple[int, ...]
+    kind: Any
+
+    def of(self, cells: Any) -> Any:
+        """The table as a view of `cells` (numpy or torch, int64)."""
+        size = int(np.prod(self.shape)) * (8 if self.kind == np.int64 else 4) // 8
+        part = cells[self.start : self.start + size]
+        if isinstance(part, Tensor):
+            return (part if self.kind == np.int64 else part.view(torch.int32)).view(self.shape)
+        return part.view(self.kind).reshape(self.shape)
+
+
+class _Decoding(Cache):
+    """The decoding step of `rows` workers over at most `segments` segments, on buffers that never move."""
+
+    def __init__(self, cache: SharedCache, origin: Tensor, rows: int, segments: int) -> None:
+        super().__init__(layers=[])
+        self.cache, self.rows, self.num_segments = cache, rows, segments
+        facts, device = cache.facts, cache.device
+        group = facts.num_heads // facts.num_kv_heads
+        shape = gpu.shape_for(rows, group, facts.head_dim, cache.dtype, gpu.shared_memory(device))
+        self.programs = max(1, gpu.programs_at_once(device) // facts.num_kv_heads)
+        self.rows_per_tile, self.block = shape.rows(group), shape.block_n
+        tiles = -(-rows // self.rows_per_tile)
+        items = max(self.programs, tiles) + 1
+        self.fields, at = {}, 0
+        for name, size, kind in (
+            ("ids", (rows,), np.int64),
+            ("positions", (rows,), np.int64),
+            ("segments", (segments, 4), np.int64),
+            ("turns", (rows, segments), np.int32),
+            ("visible", (rows, segments), np.int32),
+            ("targets", (rows, 2), np.int32),
+            ("items", (2 * ((items + 1) // 2), 3), np.int32),
+            ("pieces", (2 * ((items + tiles * segments + 1) // 2), 3), np.int32),
+            ("tiles", (tiles, 2), np.int32),
+        ):
+            self.fields[name] = _Field(at, size, kind)
+            cells = -(-int(np.prod(size)) * (8 if kind == np.int64 else 4) // 8)
+            at += 2 * -(-cells // 2)  # every table begins at a multiple of 16 bytes
+        self.host = torch.zeros(at, dtype=torch.int64, pin_memory=device.type == "cuda")
+        self.buffer = torch.zeros(at, dtype=torch.int64, device=device)
+        self.on_host = {name: field.of(self.host.numpy()) for name, field in self.fields.items()}
+        self.on_device: dict[str, Tensor] = {name: field.of(self.buffer) for name, field in self.fields.items()}
+        there = self.on_device
+        self.segments = gpu.Segments(there["segments"], origin)
+        limits: tuple[None, Any] = (None, self.on_host["visible"])
+        self.plan = gpu.GpuPlan(
+            there["turns"],
+            there["visible"],
+            None,
+            gpu.frequencies(facts.rotary, device),
+            facts.rotary.interleaved,
+            limits,
+        )
+        sizes = Tiling(self.on_host["items"], self.on_host["pieces"], self.on_host["tiles"])
+        key = (self.rows_per_tile, self.block, self.programs)
+        self.plan.tables[key] = (sizes, there["items"], there["pieces"], there["tiles"])
+        self.plain = self.plan.without_turns()
+
+    def fill(self, feeds: Sequence[Feed], origin: Tensor) -> None:
+        """Write the tables of a step and send them on their way. The last step must be over."""
+        host, column = self.on_host, dict[int, int]()
+        pairs: list[tuple[Tensor, Tensor]] = []
+        for feed in feeds:
+            for block in feed.view:
+                if block.length and block.id not in column:
+                    column[block.id] = len(pairs)
+                    pairs.append(self.cache.tensors(block))
+        host["segments"][: len(pairs)] = gpu.Segments.rows([k for k, _ in pairs], [v for _, v in pairs], origin)
+        turns, visible = host["turns"], host["visible"]
+        turns[:], visible[:] = 0, 0
+        for row, feed in enumerate(feeds):
+            own, distance = feed.own, 0
+            host["ids"][row], host["positions"][row] = feed.tokens[0], own.length - 1
+            host["targets"][row] = column[own.id], own.length - 1
+            visible[row, column[own.id]] = own.length
+            for block in reversed(feed.view[:-1]):
+                if block.length:
+                    distance += block.length  # from the block's start to the own one's
+                    turns[row, column[block.id]], visible[row, column[block.id]] = distance, block.length
+        tiling = cut(None, visible, self.rows_per_tile, self.block, self.programs)
+        host["items"][:, 0] = -1  # a program without an item ends at once
+        host["items"][: len(tiling.items)] = tiling.items
+        host["pieces"][: len(tiling.pieces)] = tiling.pieces
+        host["tiles"][:] = tiling.tiles
+        self.buffer.copy_(self.host, non_blocking=True)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        gpu.append(key_states[0], value_states[0], self.segments, self.on_device["targets"], layer_idx)
+        return key_states, value_states
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        plan = self.plan if self.cache.facts.has_rope(layer) else self.plain
+        return gpu.attend_segments(query, self.segments, layer, plan, scaling, kv_heads=key.shape[0])[0]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return 0
+
+
+class Kernels:
+    """The kernels' way through a step, for one model and cache."""
+
+    step = KernelStep
+
+    def __init__(self, model: Any, cache: SharedCache) -> None:
+        self.model, self.cache = model, cache
+        self.origin = torch.empty(16, dtype=cache.dtype, device=cache.device)
+        self.graphs: dict[tuple[int, int], tuple[_Decoding, Any, Tensor | None]] = {}
+        self.capture = cache.device.type == "cuda"
+        self._pool: Any = None
+
+    def decode(self, feeds: Sequence[Feed]) -> tuple[Tensor, Step]:
+        """Logits `[feeds, vocab]` float32 of one token per feed."""
+        num_blocks = len({block.id for feed in feeds for block in feed.view})
+        room = max(FEWEST_SEGMENTS, 1 << (num_blocks - 1).bit_length())
+        key = (len(feeds), room)
+        if key not in self.graphs:
+            self.graphs[key] = (_Decoding(self.cache, self.origin, *key), None, None)
+        decoding, graph, logits = self.graphs[key]
+        decoding.fill(feeds, self.origin)
+        if graph is None and self.capture:
+            graph, logits = self._captured(decoding)
+            self.graphs[key] = (decoding, graph, logits)
+        if graph is None:
+            logits = self._forward(decoding)
+        else:
+            graph.replay()
+        assert logits is not None
+        # The next replay writes into the same memory, and the host must not write tables before this step is over.
+        result = logits.clone()
+        if self.cache.device.type == "cuda":
+            torch.cuda.current_stream().synchronize()
+        return result, _Done(self.cache, feeds)
+
+    def _forward(self, decoding: _Decoding) -> Tensor:
+        logits: Tensor = self.model(
+            input_ids=decoding.on_device["ids"][None],
+            position_ids=decoding.on_device["positions"][None],
+            past_key_values=decoding,
+            use_cache=True,
+            shared=decoding,
+        ).logits[0]
+        return logits.float()
+
+    def _captured(self, decoding: _Decoding) -> tuple[Any, Tensor | None]:
+        """The step as a graph. A model that cannot be captured (it waits for the host) goes on without."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # compiles and allocates; writes the same keys to the same places each time
+            for _ in range(2):
+                self._forward(decoding)
+        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                logits = self._forward(decoding)
+        except RuntimeError as error:
+            logging.getLogger(__name__).warning(
+                "Decoding runs without CUDA graphs, as this model cannot be captured: %s", str(error).split("\n")[0]
+            )
+            self.capture = False
+            torch.cuda.synchronize()
+            return None, None
+        self._pool = graph.pool()
+        return graph, logits
