@@ -30,6 +30,7 @@ class _Store:
     block: Block
     keys: Tensor
     values: Tensor
+    branched: bool = False
 
     @property
     def capacity(self) -> int:
@@ -139,7 +140,8 @@ class SharedCache:
     def check(self) -> None:
         """Raise IntegrityError unless every token is held once, in its own memory, and is finite."""
         memory: set[int] = set()
-        for store in self._stores.values():
+        # Those that share another's memory last, so that it is the other that is met first.
+        for store in sorted(self._stores.values(), key=lambda one: one.branched):
             block = store.block
             if block.length > store.capacity:
                 raise IntegrityError(f"{block} claims more tokens than its {store.capacity} places.")
@@ -148,11 +150,40 @@ class SharedCache:
             for tensor in (store.keys, store.values):
                 if not tensor.numel():
                     continue
-                if tensor.data_ptr() in memory:
+                if tensor.data_ptr() in memory and not store.branched:
                     raise IntegrityError(f"{block} shares its memory with another block.")
                 memory.add(tensor.data_ptr())
                 if not bool(torch.isfinite(tensor[:, :, : block.length]).all()):
                     raise IntegrityError(f"{block} holds keys or values that are not finite.")
+
+    def restore(self, parts: Sequence[tuple[Tensor, Tensor]], *, frozen: bool) -> Block:
+        """A block of keys and values `[layers, kv_heads, n, head_dim]` that were computed elsewhere, one part after the
+        other, each part's keys rotated to its own positions 0..n-1."""
+        block = self.open_block()
+        store = self._stores[block.id]
+        self._resize(store, sum(keys.shape[2] for keys, _ in parts))
+        for keys, values in parts:
+            at, n = block.length, keys.shape[2]
+            store.keys[:, :, at : at + n] = self._turned(keys, at)
+            store.values[:, :, at : at + n] = values
+            block.length += n
+        block.frozen = frozen
+        return block
+
+    def branch(self, block: Block, length: int, *, frozen: bool) -> Block:
+        """A block that begins with the first `length` tokens of another: their keys and values are shared, until one of
+        the two has to grow out of its memory. Neither sees what the other appends."""
+        store, new = self._store(block), self.open_block()
+        keys, values = store.keys[:, :, :length], store.values[:, :, :length]
+        self._stores[new.id] = _Store(new, keys, values, branched=True)
+        new.length, new.frozen = length, frozen
+        return new
+
+    def cut(self, block: Block, length: int) -> None:
+        """Take away what stands after the first `length` tokens of a frozen block that no other run has in a view."""
+        store = self._store(block)
+        block.length = length
+        self._resize(store, length)
 
     def _turned(self, keys: Tensor, positions: int) -> Tensor:
         """Keys of all layers turned by `positions`, rounded once; layers without rotation stay as they are."""
@@ -180,4 +211,4 @@ class SharedCache:
         keys, values, n = self._tensor(capacity), self._tensor(capacity), store.block.length
         keys[:, :, :n] = store.keys[:, :, :n]
         values[:, :, :n] = store.values[:, :, :n]
-        store.keys, store.values = keys, values
+        store.keys, store.values, store.branched = keys, values, False

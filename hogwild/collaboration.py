@@ -361,6 +361,8 @@ class Collaboration:
 
     def _close(self) -> None:
         for name, text in self._closing_prompts().items():
+            if name in self.closed_with:
+                continue
             worker = self.space.workers[name]
             room = self.engine.facts.max_positions - num_tokens(self.space.view(name)) - len(self._encode(text)) - 8
             if room < 1:

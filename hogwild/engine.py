@@ -150,6 +150,23 @@ class Engine:
                 return torch.as_tensor(replay.forward(self.model, logits_to_keep=rows).logits[0]).float()
             return torch.as_tensor(replay.forward(self.model).logits[0, rows]).float()
 
+    def rebuild(self, tape: Tape, blocks: Sequence[Block]) -> list[Block]:
+        """Blocks of a recorded run as they were, computed again in one forward; `blocks` say which, how long they were,
+        and whether they were frozen."""
+        strip = lay_out(tape)
+        replay = Replay([strip], self.facts, device=self.device, dtype=self.dtype)
+        kept = replay.kept = {}
+        with torch.inference_mode():
+            replay.forward(self.model, **({"logits_to_keep": 1} if self._runner.keeps else {}))
+            keys = torch.stack([kept[layer][0] for layer in range(self.facts.num_layers)])
+            values = torch.stack([kept[layer][1] for layer in range(self.facts.num_layers)])
+            made = []
+            for block in blocks:
+                rows = [(strip.row(old, 0), size) for old, _, size in tape.parts(block.id, block.length) if size]
+                pairs = [(keys[:, :, row : row + size], values[:, :, row : row + size]) for row, size in rows]
+                made.append(self.cache.restore(pairs, frozen=block.frozen))
+        return made
+
     # Several workers, token ids only.
 
     def decode(

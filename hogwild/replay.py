@@ -84,6 +84,8 @@ class Replay:
     ) -> None:
         self.strips = strips
         self.facts = facts
+        self.kept: dict[int, tuple[Tensor, Tensor]] | None = None
+        """Keys and values `[kv_heads, N, head_dim]` of every layer, where they are asked for: set it to {} before."""
         self.token_ids = torch.cat([strip.token_ids for strip in strips])[None].to(device)
         self.positions = torch.cat([strip.positions for strip in strips])[None].to(device)
         self.plans: list[AttentionPlan | None] = [
@@ -107,6 +109,8 @@ class Replay:
         return offsets
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        if self.kept is not None:
+            self.kept[layer] = key, value
         sizes = [len(strip.token_ids) for strip in self.strips]
         packed = zip(query.split(sizes, 1), key.split(sizes, 1), value.split(sizes, 1), strict=True)
         parts = [

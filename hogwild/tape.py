@@ -52,7 +52,7 @@ class Tape:
             seen = tuple(
                 Seen(old, min(length, block.length), own_start - (begin + offset))
                 for block, begin in zip(feed.view[:-1], starts[:-1], strict=True)
-                for old, offset, length in self._parts(block.id, block.length)
+                for old, offset, length in self.parts(block.id, block.length)
                 if length  # a step that has been opened and not begun shows nothing
             )
             at = feed.own.length - len(feed.tokens)
@@ -66,9 +66,9 @@ class Tape:
 
     def record_merge(self, new: int, old: Sequence[tuple[int, int]]) -> None:
         """Note that block `new` is made of the blocks `old`, given as (id, length)."""
-        self.merged[new] = tuple((part, size) for block, length in old for part, _, size in self._parts(block, length))
+        self.merged[new] = tuple((part, size) for block, length in old for part, _, size in self.parts(block, length))
 
-    def _parts(self, block: int, length: int) -> list[tuple[int, int, int]]:
+    def parts(self, block: int, length: int) -> list[tuple[int, int, int]]:
         """(original block, offset in `block`, length) of what `block` is made of."""
         if block not in self.merged:
             return [(block, 0, length)]

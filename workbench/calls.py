@@ -8,17 +8,19 @@ the calls in a thread of its own. Everything here happens in the driver's thread
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from toolsets import executor as ex
+from toolsets.executor.preparing import call_key
 from toolsets.fronts.references import renamed
 from toolsets.plan import PlannedCall
-from toolsets.policy import CallPolicy
+from toolsets.policy import CallPolicy, Effect
 from toolsets.results import CallOutcome, History, ResultStore, reading_tool
 from toolsets.tool import Tool
 from workbench import events as ev
@@ -119,6 +121,7 @@ class Calls:
         self._workers: dict[str, _Worker] = {}
         self._numbers = itertools.count(1)
         self._closed = False
+        self._recalled: dict[str, tuple[ReadCall, str]] = {}
 
     # ------------------------------------------------------------------------------------------------- what is known
 
@@ -207,6 +210,54 @@ class Calls:
         else:
             self._submit(read, worker, plan)
         return call.name
+
+    def recall(self, planned: ev.CallPlanned, read: ReadCall) -> None:
+        """A call of the log: it is known again, and nothing begins."""
+        number = int(planned.call[1:])
+        self.num_planned, self._numbers = number, itertools.count(number + 1)
+        call = Call(planned.call, number, planned.worker, read.plan, read.call.id, read.label, read.call.tool)
+        call.needs = tuple(planned.needs)
+        own = self._by_id
+        self._calls[call.name] = own[call.worker, call.id] = own[f"plan {read.plan}", call.id] = call
+        self._plans.setdefault(read.plan, _Plan()).calls += 1
+        self._worker(call.worker).open[call.name] = call
+        self._recalled[call.name] = read, planned.effect
+
+    def recall_end(self, ended: ev.CallFinished) -> None:
+        """How a call of the log ended; its result is what the log has of it."""
+        call = self._calls[ended.call]
+        read, effect = self._recalled.pop(ended.call)
+        outcome = CallOutcome(
+            call.plan, call.id, call.tool, ended.status, ended.text, ended.error, ended.wall_s, ended.attempts,
+            ended.isolation, (), ended.num_chars, ended.cut, cast(Effect, effect), ended.trusted, self.store,
+        )  # fmt: skip
+        if outcome.succeeded:
+            self.store.put(outcome.result_id, _read_back(ended.text))
+        tool = self.tools.get(call.tool)
+        key = call_key(tool, read.call.arguments) if tool is not None and effect != "read" else None
+        self._worker(call.worker).history.record(outcome, key)
+        self._end(call, outcome)
+
+    def go_on(self, ended_plans: Collection[str], begun: Collection[str], why: str) -> None:
+        """Of the calls that the log leaves open, begin those again that only read or had not begun; the others end,
+        because nobody knows what became of them."""
+        for name, (read, effect) in list(self._recalled.items()):
+            call = self._calls[name]
+            if effect != "read" and name in begun:
+                text = f"not executed again: {why} Whether it took effect is unknown."
+                self._end(call, CallOutcome(call.plan, call.id, call.tool, "not_executed", text, text))
+            else:
+                self._submit(read, call.worker, self._plans[read.plan])
+        self._recalled.clear()
+        for plan in ended_plans:
+            self.end_plan(plan)
+
+    def forget(self, worker: str, reason: str) -> None:
+        """The words that a worker's open calls stood in are taken back."""
+        for name, call in list(self._worker(worker).open.items()):
+            self._recalled.pop(name, None)
+            self._end(call, CallOutcome(call.plan, call.id, call.tool, "cancelled", f"cancelled: {reason}", reason))
+        self._worker(worker).ready.clear()
 
     def end_plan(self, plan_id: str) -> None:
         """No more calls come to this plan."""
@@ -395,6 +446,14 @@ class Results(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _read_back(text: str) -> Any:
+    """A result's value as far as its text tells it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _split(result_id: str) -> tuple[str, str]:

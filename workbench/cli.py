@@ -216,6 +216,62 @@ def prove(run_id: RunId, as_json: AsJson = False) -> None:
 
 
 @runs.command()
+def fork(
+    run_id: RunId,
+    step: Annotated[int | None, typer.Option(help="After which step; the last one if left out.")] = None,
+    say: Annotated[str, typer.Option(help="Your words, in a worker's block.")] = "",
+    worker: Annotated[str | None, typer.Option(help="Whose block; the first worker's if left out.")] = None,
+    replace: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="WORKER TEXT", help="Put TEXT where WORKER wrote its last words.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of all workers, from here on.")] = None,
+    without_tool: Annotated[list[str] | None, typer.Option(help="A tool whose calls fail from here on.")] = None,
+    seed: Annotated[int | None, typer.Option(help="All random numbers begin again.")] = None,
+) -> None:
+    """Begin a new run with the state of a run after a step, change something, and go on."""
+    from workbench.session import Workbench
+
+    log = RunLog()
+    with Workbench(log.summary(log.find(run_id)).model, engine="auto") as bench:
+        begun = bench.fork(
+            run_id, step, say=say, worker=worker, replace=dict([replace]) if replace else None,
+            sampling={} if temperature is None else {"temperature": temperature},
+            without_tools=without_tool or (), seed=seed,
+        )  # fmt: skip
+        _watch(begun)
+
+
+@runs.command()
+def resume(run_id: RunId) -> None:
+    """Go on with a run whose process was killed, from the last event of its log."""
+    from workbench.session import Workbench
+
+    log = RunLog()
+    with Workbench(log.summary(log.find(run_id)).model, engine="auto") as bench:
+        _watch(bench.resume(run_id))
+
+
+@runs.command()
+def compare(a: RunId, b: RunId, as_json: AsJson = False) -> None:
+    """Two runs, aligned where they part: what differs in each worker, in the answers and in the figures."""
+    from workbench.comparing import compare
+
+    log = RunLog()
+    found = compare(log.events(log.find(a)), log.events(log.find(b)))
+    print(json.dumps(found.to_json(), ensure_ascii=False) if as_json else visible(str(found)))
+
+
+def _watch(begun: Run) -> None:
+    """Show a run to its end; the exit codes are those of `workbench run`."""
+    with LiveView() as view:
+        view.watch(begun.events())
+    begun.wait()
+    print(f"This is run {begun.id}.")
+    if begun.status != "solved":
+        raise typer.Exit(1)
+
+
+@runs.command()
 def export(run_id: RunId, out: Annotated[Path, typer.Argument(help="What to write: .ipynb or .html.")]) -> None:
     """Write a run as a notebook, or as a page that any browser shows."""
     from workbench.export import export_run

@@ -121,6 +121,9 @@ class Driver:
         self.on_said: Callable[[str], None] = lambda line: None
         self._queue: dict[str, tuple[str | None, str]] = {}
         self._saying: list[tuple[str, str]] = []
+        self.logged: dict[int, int] = {}
+        self.next_logged: int | None = None
+        """The ids that the log has for the engine's blocks, where a run goes on from a log; see `rehearsal`."""
 
     def open(self) -> None:
         """Feed the prompt. Raises ContextOverflow for a task that does not fit."""
@@ -193,11 +196,14 @@ class Driver:
         shares = None
         if self.spec.attention:
             shares = {
-                feed.tag: {str(block): round(share, 5) for block, share in step.attention_of(feed).items()}
+                feed.tag: {
+                    str(self._logged(block)): round(share, 5) for block, share in step.attention_of(feed).items()
+                }
                 for feed in feeds
             }
         tokens = [
-            ev.WorkerTokens(worker=one.worker, block=one.block, ids=list(one.ids), text=one.text) for one in decoded
+            ev.WorkerTokens(worker=one.worker, block=self._logged(one.block), ids=list(one.ids), text=one.text)
+            for one in decoded
         ]
         fed = {feed.tag: len(feed.tokens) for feed in feeds}
         usual = fed == dict.fromkeys([*(one["worker"] for one in tokens), *ended], 1)
@@ -332,7 +338,8 @@ class Driver:
             self.calls.told(call)
             last = not self.calls.open_of(worker) and not self.calls.ready_of(worker)
             text, ids = self.run.respond(worker, self._told(call), awaited=last or self.spec.asynchronous)
-            self.emit(ev.TextInjected(worker, self.run.space.own(worker).id, text, list(ids), "tool", call.name))
+            own = self._logged(self.run.space.own(worker).id)
+            self.emit(ev.TextInjected(worker, own, text, list(ids), "tool", call.name))
         if held and not self.calls.open_of(worker):
             self._holding.discard(worker)
 
@@ -367,19 +374,27 @@ class Driver:
     def _heard(self, one: Happening) -> None:
         if one.kind == "opened":
             role: ev.Role = one.role  # type: ignore[assignment]
-            self.emit(ev.BlockOpened(one.block, role, one.worker or None, one.text, list(one.ids)))
+            self.emit(ev.BlockOpened(self._logged(one.block), role, one.worker or None, one.text, list(one.ids)))
         elif one.kind == "frozen":
-            self.emit(ev.BlockFrozen(one.block, one.length))
+            self.emit(ev.BlockFrozen(self._logged(one.block), one.length))
         elif one.kind == "merged":
-            self.emit(ev.BlocksMerged(one.block, one.length, list(one.ids)))
+            self.emit(ev.BlocksMerged(self._logged(one.block), one.length, [self._logged(old) for old in one.ids]))
         elif one.kind == "injected":
             source: ev.Source = one.role  # type: ignore[assignment]
             line = self._line_of(one.worker) if source == "person" else None
-            self.emit(ev.TextInjected(one.worker, one.block, one.text, list(one.ids), source, None, line))
+            self.emit(ev.TextInjected(one.worker, self._logged(one.block), one.text, list(one.ids), source, None, line))
         elif one.kind == "state" and self._states.get(one.worker) != one.role:
             self._states[one.worker] = one.role
             state: ev.WorkerState = one.role  # type: ignore[assignment]
             self.emit(ev.WorkerStateChanged(one.worker, state, ""))
+
+    def _logged(self, block: int) -> int:
+        if self.next_logged is None:
+            return block
+        if block not in self.logged:
+            self.logged[block] = self.next_logged
+            self.next_logged += 1
+        return self.logged[block]
 
     def _line_of(self, worker: str) -> str | None:
         """The person's line that has just been put into the worker's block; lines of one worker keep their order."""

@@ -6,13 +6,14 @@ In: runs that wait, wishes of people. Out: events of the run log; every run has 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hogwild.prompting import NAMES
 from toolsets.policy import CallPolicy
+from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.errors import UsageError, WorkbenchError
 from workbench.models import loading
@@ -20,6 +21,7 @@ from workbench.models import loading
 if TYPE_CHECKING:
     from hogwild import Engine
     from workbench.driver import Driver
+    from workbench.rehearsal import Past
     from workbench.session import Run, Workbench
 
 _UNUSUAL: dict[str, Any] = {"front": None, "async_tools": False, "approve": "ask", "policy": None}
@@ -107,8 +109,11 @@ class Host:
             if len(names) < how["workers"]:
                 raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
             run._steering.names[: how["workers"]] = names[: how["workers"]]
-            workers = tuple(names[: how["workers"]])
-            recalled = run._memory.prepare(self.engine, workers, self.bench.offered_now())
+            workers = tuple(names[: how["workers"]]) if run._past is None else tuple(run._past.started.workers)
+            offered = self.bench.offered_now()
+            if run._past is not None:
+                offered = {name: self._tool(name, offered) for name in run._past.started.tools}
+            recalled = run._memory.prepare(self.engine, workers, offered)
             spec = Spec(
                 run._task,
                 workers,
@@ -126,14 +131,44 @@ class Host:
             )
             driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)
             run._calls, driver.on_said = driver.calls, run._steering.said
-            run._writer.append(self._started(run, driver))
-            run._memory.begun(run.id, run._writer.append)
-            driver.open()
+            if run._past is not None:
+                self._go_on(run, driver, run._past)
+            else:
+                run._writer.append(self._started(run, driver))
+                run._memory.begun(run.id, run._writer.append)
+                driver.open()
             self.active[run] = driver
         except Exception as error:
             if driver is not None:
                 driver.close()
             self._fail(run, UsageError(str(error)) if isinstance(error, HogwildError) else _as_ours(error))
+
+    def _tool(self, name: str, offered: Mapping[str, Tool]) -> Tool:
+        return offered[name] if name in offered else self.bench._from_library(name)
+
+    def _go_on(self, run: Run, driver: Driver, past: Past) -> None:
+        """A fork, whose log begins with its parent's, or an interrupted run."""
+        from workbench.rehearsal import go_on
+
+        if past.started.model_fingerprint != driver.engine.fingerprint:
+            raise UsageError("The model has changed since that run: what it computed cannot be gone on with.")
+        if past.resumed:
+            run._writer.append(ev.RunResumed(past.why))
+        else:
+            run._writer.append(replace(self._started(run, driver), parent=run._parent, tools=past.started.tools))
+            for payload in past.copied():
+                run._writer.append(payload)
+        added = [one.payload.worker for one in past.before if isinstance(one.payload, ev.WorkerAdded)]
+        run._steering.names[:] = added
+        parent = self._parent_of(run)
+        if parent is not None and run._parent is not None:
+            parent.emit(ev.RunForked(run.id, run._parent["seq"]))
+        go_on(driver, past, parent)
+
+    def _parent_of(self, run: Run) -> Driver | None:
+        """The driver of the run that this one is forked from, where that still goes on here."""
+        named = run._parent["run_id"] if run._parent is not None else None
+        return next((driver for other, driver in self.active.items() if other.id == named), None)
 
     def _started(self, run: Run, driver: Driver) -> ev.RunStarted:
         assert self.engine is not None

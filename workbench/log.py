@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from workbench.database import connect, damaged, prepare, transaction, translated
 from workbench.errors import LogTimeout, RunNotFound, UsageError
-from workbench.events import EndStatus, Event, Origin, decode_fields
+from workbench.events import EndStatus, Event, Origin, WorkerAdded, decode_fields
 from workbench.paths import log_path
 from workbench.runlock import RunLock, is_held
 from workbench.tail import Tail
@@ -88,6 +88,30 @@ class RunLog:
             undo.callback(connection.close)
             run = self._insert_run(connection, run_id, task, model)
             writer = RunWriter(connection, self.path, run, run_id, lock)
+            undo.pop_all()
+            return writer
+
+    def reopen_run(self, run_id: str) -> RunWriter:
+        """Go on with an interrupted run; raises RunNotFound, and UsageError where it has ended or is running."""
+        status = self.summary(run_id).status
+        if status != "interrupted":
+            raise UsageError(
+                f"Run {run_id} was not interrupted, it is {status}: fork it to go on from one of its steps."
+            )
+        with translated(self.path), contextlib.ExitStack() as undo:
+            try:
+                lock = RunLock(self._lock_path(run_id))
+            except BlockingIOError:
+                raise UsageError(f"Run {run_id} is being gone on with already: watch it.") from None
+            undo.callback(lock.release)
+            connection = connect(self.path, self._busy_timeout_s)
+            undo.callback(connection.close)
+            query = "SELECT run, events FROM runs WHERE run_id = ? AND status = 'running'"
+            row = connection.execute(query, (packed(run_id),)).fetchone()
+            if row is None:
+                raise UsageError(f"Run {run_id} has just ended: fork it to go on from one of its steps.")
+            names = {str(one.payload.worker) for one in self.events(run_id) if isinstance(one.payload, WorkerAdded)}
+            writer = RunWriter(connection, self.path, row[0], run_id, lock, after=row[1], workers=names)
             undo.pop_all()
             return writer
 

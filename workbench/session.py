@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
@@ -28,7 +28,7 @@ from workbench.libraries import Concepts, Libraries, Tools
 from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
 from workbench.mcp_tools import Given, McpTools
-from workbench.models import load_engine
+from workbench.models import load_engine, loading
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from toolsets.chat import Chat
     from workbench.calls import Approve, Calls, Pending
     from workbench.driver import Driver
+    from workbench.rehearsal import Past
     from workbench.replay import Proof
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
@@ -67,6 +68,8 @@ class Run(Steerable):
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
         self._calls: Calls | None = None
+        self._past: Past | None = None
+        self._parent: ev.Origin | None = None
 
     @property
     def status(self) -> str:
@@ -115,6 +118,11 @@ class Run(Steerable):
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name, as REST and buttons send it; raises UsageError."""
         return self._steering.command(name, arguments, key, by)
+
+    def fork(self, step: int | None = None, **changes: Any) -> Run:
+        """A new run that begins as this one was after a step, by default its last; see `Workbench.fork`."""
+        self._flush()
+        return self._host.fork(self.id, step, **changes)
 
     def prove(self) -> Proof:
         """Replay the run as the log has it: does the model choose every token again? Raises ReplayError."""
@@ -277,8 +285,97 @@ class Workbench:
             run_id = self._process.call("start", task=task, settings=_sendable(settings))["run_id"]
             return cast(Run, RemoteRun(run_id, self.log, self._process))  # the same face
         run_id = new_run_id()
-        run = Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task)
-        run._memory.search(task, self._wake)
+        return self._begin(Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task))
+
+    def fork(
+        self,
+        run_id: str,
+        step: int | None = None,
+        *,
+        say: str = "",
+        worker: str | None = None,
+        replace: Mapping[str, str] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        without_tools: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Run:
+        """A new run that begins as the run `run_id` was after a step, by default its last, and goes on with a change.
+
+        say: your words, in the block of `worker`, by default the first. replace: by worker, what stands in the place of
+        what it has written since it was last given something. sampling: as in `Run.set_sampling`. without_tools: calls
+        of these fail from here on. seed: all random numbers begin again. Calls that were made are not made again.
+        """
+        parent = self.log.find(run_id)
+        if self._process is not None:
+            self._process.start(self.device, self.dtype)
+            given: dict[str, Any] = {
+                "say": say,
+                "worker": worker,
+                "replace": dict(replace or {}),
+                "sampling": dict(sampling or {}),
+            }
+            given |= {"without_tools": list(without_tools), "seed": seed}
+            told = self._process.call("fork", run_id=parent, step=step, changes=given)
+            return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
+        with loading():
+            from workbench.rehearsal import Changes, Past, past_of
+
+        before, after = past_of(self.log.events(parent), step)
+        changes = Changes(say, worker, dict(replace or {}), dict(sampling or {}), tuple(without_tools), seed)
+        past = Past(before, after, "It was running when the run was forked.", changes=changes)
+        self._check_changes(past)
+        started = past.started
+        child = new_run_id()
+        settings = self._settings_of(started) | ({} if seed is None else {"seed": seed})
+        run = Run(self, child, self.log.open_run(child, started.task, started.model), settings, started.task)
+        run._past, run._parent = past, ev.Origin(run_id=parent, seq=before[-1].seq)
+        return self._begin(run)
+
+    def resume(self, run_id: str) -> Run:
+        """Go on with a run that was interrupted, from the last event of its log. A call that was running is begun again
+        if it only reads; one that changes something is not, and its worker is told so."""
+        found = self.log.find(run_id)
+        if self._process is not None:
+            self._process.start(self.device, self.dtype)
+            told = self._process.call("resume", run_id=found)
+            return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
+        with loading():
+            from workbench.rehearsal import Past, past_of
+
+        writer = self.log.reopen_run(found)
+        try:
+            before, _ = past_of(self.log.events(found), None)
+            past = Past(before, [], "It was running when the engine ended.", resumed=True)
+            self._check_changes(past)
+            run = Run(self, found, writer, self._settings_of(past.started), past.started.task)
+        except BaseException:
+            writer.close()
+            raise
+        run._past = past
+        return self._begin(run)
+
+    def _check_changes(self, past: Past) -> None:
+        """One sentence for a fork that makes no sense, or a run that is another model's."""
+        started, changes = past.started, past.changes
+        if started.model != self.model:
+            raise UsageError(f"That run was made with the model {started.model}: use a workbench with that model.")
+        names = [one.payload.worker for one in past.before if isinstance(one.payload, ev.WorkerAdded)]
+        for name in [*changes.replace, *([changes.worker] if changes.worker else [])]:
+            if name not in names:
+                raise UsageError(f"There is no worker {name} at that step; there are {', '.join(names)}.")
+        for tool in changes.without_tools:
+            if tool not in started.tools:
+                raise UsageError(f"That run has no tool {tool!r}; it has {', '.join(started.tools)}.")
+        if any(not text for text in changes.replace.values()):
+            raise UsageError("There is nothing to put there: give some text.")
+
+    def _settings_of(self, started: ev.RunStarted) -> dict[str, Any]:
+        """The settings of a run that goes on; its prompt is what it is, so the library is not asked again."""
+        known = {name: value for name, value in started.settings.items() if name in self.settings and name != "policy"}
+        return {**self.settings, **known, "seed": started.seed, "layout": started.layout, "memory": "none"}
+
+    def _begin(self, run: Run) -> Run:
+        run._memory.search(run._task, self._wake)
         with self._changed:
             self._waiting.append(run)
             if self._thread is None:

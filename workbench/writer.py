@@ -15,6 +15,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -62,7 +63,18 @@ def _sampled_tokens(payload: Payload) -> int:
 class RunWriter:
     """The one writer of one running run. Threads may share it; forked children may not use it."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, run: int, run_id: str, lock: RunLock) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        run: int,
+        run_id: str,
+        lock: RunLock,
+        *,
+        after: int = 0,
+        workers: Iterable[str] = (),
+    ) -> None:
+        """after: the number of the last event of a run that is gone on with; workers: who has joined it."""
         self.run_id = run_id
         self._connection = connection
         self._path = path
@@ -76,8 +88,8 @@ class RunWriter:
         self._changed = threading.Condition(self._mutex)
         self._pending: list[_Row] = []
         self._pending_chars = 0
-        self._committed_seq = 0
-        self._worker_names: set[str] = set()
+        self._committed_seq = after
+        self._worker_names = set(workers)
         self._error: LogError | None = None
         self._finished = False
         self._closed = False

@@ -77,6 +77,11 @@ class RemoteRun(Steerable):
         """A command by its name; raises UsageError, and EngineError where the engine does not run."""
         return self._engine.call("control", run_id=self.id, command=name, arguments=dict(arguments), key=key, by=by)
 
+    def fork(self, step: int | None = None, **changes: Any) -> RemoteRun:
+        """A new run in the same engine, that begins as this one was after a step; see `Workbench.fork`."""
+        told = self._engine.call("fork", run_id=self.id, step=step, changes=changes)
+        return RemoteRun(told["run_id"], self._log, self._engine)
+
     def prove(self) -> Proof:
         """Replay the run as the log has it, with the engine's model; raises ReplayError."""
         from workbench.replay import Proof

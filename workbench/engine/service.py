@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 IDLE_S: Final = 1800.0
 LINE_BYTES: Final = 8_000_000
-CALLS: Final = ("status", "start", "control", "prove", "search", "quit")
+CALLS: Final = ("status", "start", "fork", "resume", "control", "prove", "search", "quit")
 KEPT: Final = 1000
 """So many runs and keys are remembered."""
 
@@ -76,10 +76,19 @@ class Service:
         }
 
     def start(self, task: str, settings: dict[str, Any], key: str = "") -> dict[str, Any]:
+        return self._started(key, lambda: self._bench.run(task, **settings))
+
+    def fork(self, run_id: str, step: int | None, changes: dict[str, Any], key: str = "") -> dict[str, Any]:
+        return self._started(key, lambda: self._bench.fork(run_id, step, **changes))
+
+    def resume(self, run_id: str, key: str = "") -> dict[str, Any]:
+        return self._started(key, lambda: self._bench.resume(run_id))
+
+    def _started(self, key: str, begin: Callable[[], Run]) -> dict[str, Any]:
         with self._lock:
             if key and key in self._keys:
                 return {"run_id": self._keys[key]}
-            run = self._bench.run(task, **settings)
+            run = begin()
             self._runs[run.id] = run
             if key:
                 self._keys[key] = run.id

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from memory.errors import LibraryError, LibraryUnavailable, RowChanged, RowNotFound
 from toolsets.errors import ToolsetError
+from workbench.comparing import compare
 from workbench.engine.client import EngineClient
 from workbench.errors import (
     EngineError,
@@ -56,6 +57,16 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
 )
 TASK_CHARS = 300
 PROVE_S = 600.0
+FORK_S = 60.0
+CHANGES: dict[str, tuple[type, str]] = {
+    "say": (str, "text"),
+    "worker": (str, "a worker's name"),
+    "replace": (dict, "an object of workers and texts"),
+    "sampling": (dict, "an object"),
+    "without_tools": (list, "a list of names"),
+    "seed": (int, "a whole number"),
+}
+"""What a fork may change, and of which kind it is."""
 
 
 class Desk:
@@ -109,6 +120,32 @@ class Desk:
             raise UsageError(f"Run {run_id} was interrupted: its engine has ended.")
         given: dict[str, Any] = {"run_id": run_id, "command": command, "arguments": arguments, "key": key, "by": by}
         return self.engine(run.model).call("control", **given)
+
+    def fork(self, run_id: str, given: dict[str, Any], key: str) -> dict[str, Any]:
+        """A new run that begins with this one's state after a step, in the engine of its model."""
+        unknown = sorted(set(given) - {"step", *CHANGES})
+        if unknown:
+            raise UsageError(f"A fork has no {unknown[0]!r}; it has step, {', '.join(CHANGES)}.")
+        changes = {name: given[name] for name in CHANGES if given.get(name) is not None}
+        for name, (kind, words) in CHANGES.items():
+            if name in changes and not isinstance(changes[name], kind):
+                raise UsageError(f"{name} must be {words}; it is {changes[name]!r}.")
+        step = given.get("step")
+        if step is not None and (not isinstance(step, int) or isinstance(step, bool)):
+            raise UsageError(f"step must be a whole number; it is {step!r}.")
+        engine = self.engine(self.log.summary(run_id).model)
+        engine.start()
+        return engine.call("fork", FORK_S, run_id=run_id, step=step, changes=changes, key=key)
+
+    def resume(self, run_id: str, key: str) -> dict[str, Any]:
+        """Let an interrupted run go on, in the engine of its model."""
+        engine = self.engine(self.log.summary(run_id).model)
+        engine.start()
+        return engine.call("resume", FORK_S, run_id=run_id, key=key)
+
+    def compare(self, a: str, b: str) -> dict[str, Any]:
+        """Two runs, aligned where they part."""
+        return compare(self.log.events(a), self.log.events(b)).to_json()
 
     def prove(self, run_id: str) -> dict[str, Any]:
         """Replay a run with its model, in an engine that is started where it does not run."""

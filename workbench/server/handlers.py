@@ -144,6 +144,34 @@ class ControlHandler(WorkbenchHandler):
         self.answer({"key": key, "accepted": True, **told}, status=202)
 
 
+class ForkHandler(WorkbenchHandler):
+    """A run that begins with another's past."""
+
+    @authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        self.answer(await self.desk.reading(self.desk.fork, run_id, self.body(), self.key()), status=201)
+
+
+class ResumeHandler(WorkbenchHandler):
+    """An interrupted run goes on."""
+
+    @authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        self.answer(await self.desk.reading(self.desk.resume, run_id, self.key()), status=201)
+
+
+class CompareHandler(WorkbenchHandler):
+    """Two runs side by side."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        a, b = self.get_query_argument("a", ""), self.get_query_argument("b", "")
+        self.answer(await self.desk.reading(self.desk.compare, a, b))
+
+
 class ProveHandler(WorkbenchHandler):
     """A run replayed, token by token."""
 

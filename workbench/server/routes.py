@@ -12,14 +12,17 @@ from jupyter_server.utils import url_path_join
 
 from workbench.server.desk import Desk
 from workbench.server.handlers import (
+    CompareHandler,
     ControlHandler,
     EngineHandler,
     ExportHandler,
+    ForkHandler,
     LibraryHandler,
     LibraryRowHandler,
     LogHandler,
     ModelsHandler,
     ProveHandler,
+    ResumeHandler,
     RunHandler,
     RunsHandler,
     StatusHandler,
@@ -42,6 +45,7 @@ def add_handlers(app: ServerApp) -> None:
         ("engine", EngineHandler),
         ("models", ModelsHandler),
         ("runs", RunsHandler),
+        ("runs/compare", CompareHandler),
         (f"library/{KIND}", LibraryHandler),
         (f"library/{KIND}/(?P<row_id>[A-Za-z0-9._-]{{1,100}})", LibraryRowHandler),
         (f"runs/{RUN}", RunHandler),
@@ -50,5 +54,7 @@ def add_handlers(app: ServerApp) -> None:
         (f"runs/{RUN}/control", ControlHandler),
         (f"runs/{RUN}/export", ExportHandler),
         (f"runs/{RUN}/prove", ProveHandler),
+        (f"runs/{RUN}/fork", ForkHandler),
+        (f"runs/{RUN}/resume", ResumeHandler),
     ]
     app.web_app.add_handlers(".*$", [(url_path_join(base, path), handler) for path, handler in routes])

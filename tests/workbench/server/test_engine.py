@@ -85,7 +85,7 @@ async def test_a_run_is_started_steered_and_survives_until_its_engine_is_killed(
     assert commands == ["pause"]
 
     os.kill(found["pid"], signal.SIGKILL)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(2):
         while (await status(jp_fetch))["state"] != "dead":
             await asyncio.sleep(0.02)
     assert log.summary(run_id).status == "interrupted"
@@ -118,3 +118,41 @@ def test_only_its_owner_reaches_an_engine_and_only_with_its_secret(engine: Engin
     other.close()
     assert engine.stop()["state"] == "absent"
     assert not place.socket.exists()
+
+
+async def test_a_run_is_forked_resumed_and_compared_over_rest(
+    jp_fetch: Any, log: RunLog, model: str, engine: EngineClient
+) -> None:
+    run_id = (await post(jp_fetch, "runs", task=TASK, settings={"model": model, "max_tokens": 2000}))["run_id"]
+    await events_until(log, run_id, "tokens_added")
+    given = {"step": 1, "say": "slower", "worker": "Bob", "sampling": {"temperature": 0.5}}
+    child = (await post(jp_fetch, "runs", run_id, "fork", key="once", **given))["run_id"]
+    assert (await post(jp_fetch, "runs", run_id, "fork", key="once", **given))["run_id"] == child
+    line = await events_until(log, child, "sampling_changed")
+    assert line.payload.sampling["temperature"] == 0.5
+    assert log.summary(child).parent["run_id"] == run_id
+    for wrong in ({"steps": 1}, {"step": "1"}, {"replace": "x"}, {"step": 10**6}):
+        with pytest.raises(HTTPClientError) as refused:
+            await post(jp_fetch, "runs", run_id, "fork", **wrong)
+        assert refused.value.code == 400
+
+    os.kill((await status(jp_fetch))["pid"], signal.SIGKILL)
+    async with asyncio.timeout(2):  # seen at the next look
+        while (await status(jp_fetch))["state"] != "dead":
+            await asyncio.sleep(0.02)
+    before = log.summary(child).events
+    assert (await post(jp_fetch, "runs", child, "resume"))["run_id"] == child
+    await events_until(log, child, "run_resumed")
+    await asyncio.to_thread(lambda: next(e for e in log.follow(child, before, 60) if e.kind == "tokens_added"))
+    with pytest.raises(HTTPClientError) as refused:
+        await post(jp_fetch, "runs", child, "resume")
+    assert refused.value.code == 400
+    await post(jp_fetch, "runs", child, "control", command="stop")
+    await events_until(log, child, "run_finished")
+
+    found = json.loads((await jp_fetch("workbench", "api", "runs", "compare", params={"a": run_id, "b": child})).body)
+    assert found["aligned"]["run"] == run_id
+    assert found["aligned"]["step"] == 1
+    assert {pair["name"] for pair in found["workers"]} == {"Alice", "Bob"}
+    proof = await post(jp_fetch, "runs", child, "prove")
+    assert proof["proved"], proof

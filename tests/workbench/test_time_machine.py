@@ -1,0 +1,223 @@
+"""Forks, resumed runs and comparisons: the past is shared and never done again, and what follows is proved.
+
+In: runs of the embedded model and of scripted ones (`tests/hogwild/scripted_model.py`). Out: their children's events.
+Neighbours: `workbench.rehearsal`, `workbench.comparing`; `test_replay.py` for the proof.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
+
+from scripted_model import call, save
+
+from toolsets.tool import Tool
+from workbench import Run, Workbench
+from workbench import events as ev
+from workbench.comparing import compare
+from workbench.errors import UsageError
+
+TASK = "1. What is the gcd of 48 and 36?\n2. Spell the word lantern backwards.\n3. Is 97 a prime number?"
+LIMIT_S = 20.0
+
+
+@pytest.fixture(scope="module", params=["contiguous", "combined"])
+def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Run]]:
+    """A finished run that drew its tokens, with calls in it."""
+    with Workbench(
+        data_dir=tmp_path_factory.mktemp("log"), layout=request.param, temperature=0.7, seed=5, max_tokens=150
+    ) as bench:
+        run = bench.run(TASK)
+        assert run.wait(LIMIT_S)
+        yield bench, run
+
+
+def of(run: Any, kind: type) -> list[Any]:
+    return [one.payload for one in run.events() if isinstance(one.payload, kind)]
+
+
+def chosen(run: Any) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for step in of(run, ev.TokensAdded):
+        for one in step.tokens:
+            found.setdefault(one["worker"], []).extend(one["ids"])
+    return found
+
+
+@pytest.mark.parametrize("part", [0.0, 0.15, 0.4, 0.7, 1.0])
+def test_an_unchanged_fork_draws_what_its_parent_drew_and_repeats_no_call(sampled: Any, part: float) -> None:
+    bench, run = sampled
+    step = round(part * max(one.step for one in of(run, ev.TokensAdded)))
+    child = run.fork(step)
+    assert child.wait(LIMIT_S)
+    assert child.answer == run.answer
+    assert chosen(child) == chosen(run)
+    assert child.prove()
+    (started,) = of(child, ev.RunStarted)
+    assert started.parent["run_id"] == run.id
+    assert bench.log.summary(child.id).parent == started.parent
+    ends = [one.call for one in of(child, ev.CallFinished)]
+    assert len(ends) == len(set(ends)) == len(of(run, ev.CallFinished))
+    assert {step for step, count in _counts(child).items() if count > 1} == set()
+
+
+def _counts(run: Any) -> dict[int, int]:
+    steps = [one.step for one in of(run, ev.TokensAdded)]
+    return {step: steps.count(step) for step in steps}
+
+
+def test_a_fork_with_words_another_temperature_and_a_seed_parts_and_is_proved(sampled: Any) -> None:
+    _, run = sampled
+    child = run.fork(20, say="Begin with the last.", worker="Bob", sampling={"temperature": 0.2}, seed=11)
+    assert child.wait(LIMIT_S)
+    assert [one.worker for one in of(child, ev.TextInjected) if one.source == "person"] == ["Bob"]
+    assert {one.sampling["temperature"] for one in of(child, ev.SamplingChanged)[-2:]} == {0.2}
+    assert child.prove(), str(child.prove())
+    found = compare(list(run.events()), list(child.events()))
+    assert (found.aligned.run, found.aligned.step) == (run.id, 20)
+    assert found.settings["seed"] == (5, 11)
+    assert any(pair.same_steps is not None for pair in found.workers)
+    assert f"They part after step 20 of {run.id}." in str(found)
+
+
+def test_what_a_worker_said_is_replaced_and_nobody_hears_the_old_words_again(sampled: Any) -> None:
+    _, run = sampled
+    child = run.fork(12, replace={"Alice": "I take 3: prime.\n\n"})
+    assert child.wait(LIMIT_S)
+    (edit,) = [one for one in of(child, ev.TextInjected) if one.source == "edit"]
+    assert (edit.worker, edit.text) == ("Alice", "I take 3: prime.\n\n")
+    opened = [one.block for one in of(child, ev.BlockOpened) if one.worker == "Alice"]
+    assert edit.block in opened
+    assert child.prove(), str(child.prove())
+
+
+def test_a_fork_that_makes_no_sense_is_refused_in_one_sentence(sampled: Any) -> None:
+    bench, run = sampled
+    for given, says in (
+        ({"step": 100_000}, "choose one of 0 to"),
+        ({"replace": {"Zoe": "x"}}, "no worker Zoe"),
+        ({"without_tools": ["fly"]}, "no tool 'fly'"),
+        ({"replace": {"Bob": ""}}, "give some text"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            run.fork(**given)
+    with pytest.raises(UsageError, match="was not interrupted"):
+        bench.resume(run.id)
+
+
+def test_a_fork_without_a_tool_fails_its_calls(tmp_path: Path) -> None:
+    with Workbench(data_dir=tmp_path, workers=1, max_tokens=60) as bench:
+        run = bench.run("1. What is the gcd of 48 and 36?")
+        assert run.wait(LIMIT_S)
+        child = run.fork(1, without_tools=["gcd"])
+        assert child.wait(LIMIT_S)
+    assert [one.status for one in of(run, ev.CallFinished)][:1] == ["succeeded"]
+    assert [one.status for one in of(child, ev.CallFinished)][:1] == ["failed"]
+
+
+def test_a_fork_of_a_run_that_goes_on_shares_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed again: a step of the child feeds what waited, and no more."""
+    with Workbench(data_dir=tmp_path, temperature=0.7, seed=3, max_tokens=150) as bench:
+        run = bench.run(TASK)
+        for event in run.events():
+            if isinstance(event.payload, ev.TokensAdded) and event.payload.step >= 15:
+                break
+        run.pause()
+        for event in run.events():
+            if isinstance(event.payload, ev.WorkerStateChanged) and event.payload.state == "paused":
+                break
+        engine, fed = bench.loaded(), []
+        step_last = engine.step_last
+        monkeypatch.setattr(engine, "rebuild", lambda *_: pytest.fail("the past was computed again"))
+        monkeypatch.setattr(
+            engine, "step_last",
+            lambda feeds, **how: (fed.append(sum(len(one.tokens) for one in feeds)), step_last(feeds, **how))[1],
+        )  # fmt: skip
+        child = run.fork(12)
+        assert child.wait(LIMIT_S)
+        assert fed[0] == 2
+        assert sum(fed) < 600, "no prompt among it"
+        assert child.prove()
+        run.resume()
+        assert run.wait(LIMIT_S)
+        assert run.prove()
+        assert chosen(child) == chosen(run)
+        assert [one.child for one in of(run, ev.RunForked)] == [child.id]
+        engine.cache.check()
+        assert engine.cache.num_tokens == 0
+
+
+@pytest.mark.parametrize(("effect", "end"), [("read", "succeeded"), ("write", "not_executed")])
+def test_an_interrupted_run_goes_on_and_repeats_no_change(effect: Any, end: str, tmp_path: Path) -> None:
+    chains = (
+        ["# Alice\n", "a1 ", call("keep", text="x"), "\n"],
+        ["# Bob\n", "b1 ", "b2 ", "b3."],
+        ["</tool_response>", "Told."],
+        ["Joint answer:\n", "Done."],
+    )
+    model = str(save(tmp_path / "model", *chains))
+    times: list[str] = []
+
+    def keep(text: str) -> str:
+        """Keeps a text."""
+        times.append(text)
+        return "kept"
+
+    tool = Tool.from_function(keep, effect=effect)
+    with Workbench(model, data_dir=tmp_path, tools=[tool]) as bench:
+        whole = bench.run("What?")
+        assert whole.wait(LIMIT_S)
+        events = list(whole.events())
+        at = next(index for index, one in enumerate(events) if isinstance(one.payload, ev.CallStarted))
+        writer = bench.log.open_run("killed", "What?", model)
+        for event in events[: at + 1]:  # what an engine that was killed has left
+            writer.append(event.payload)
+        writer.close()
+        assert bench.log.summary("killed").status == "interrupted"
+        times.clear()
+        run = bench.resume("killed")
+        assert run.wait(LIMIT_S)
+        assert run.id == "killed"
+        assert run.status == "solved", run._error
+        assert of(run, ev.RunResumed)
+        assert [one.status for one in of(run, ev.CallFinished)] == [end]
+        assert times == (["x"] if effect == "read" else [])
+        told = [one.text for one in of(run, ev.TextInjected) if one.source == "tool"]
+        assert ("unknown" in told[0]) == (effect == "write")
+        assert [one.seq for one in run.events()] == list(range(1, len(list(run.events())) + 1))
+        assert run.prove()
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "combined"])
+def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, tmp_path: Path) -> None:
+    with Workbench(data_dir=tmp_path, layout=layout, max_tokens=90) as bench:
+        whole = bench.run("1. What is the gcd of 48 and 36?\n2. Is 97 a prime number?")
+        assert whole.wait(LIMIT_S)
+        events = list(whole.events())
+        for number in range(1, 8):
+            cut = 12 + number * (len(events) - 14) // 8
+            name = f"cut-{number}"
+            writer = bench.log.open_run(name, "two questions", "embedded")
+            for event in events[:cut]:
+                writer.append(event.payload)
+            writer.close()
+            run = bench.resume(name)
+            assert run.wait(LIMIT_S)
+            assert run.answer == whole.answer, f"cut after {events[cut - 1].payload}"
+            assert run.prove(), f"cut after {events[cut - 1].payload}: {run.prove()}"
+
+
+def test_two_runs_without_a_common_past_are_compared_from_the_beginning(tmp_path: Path) -> None:
+    with Workbench(data_dir=tmp_path, workers=1, max_tokens=30) as bench:
+        runs = [bench.run(task) for task in ("1. Is 97 a prime number?", "1. Is 91 a prime number?")]
+        assert all(run.wait(LIMIT_S) for run in runs)
+        found = compare(*(list(run.events()) for run in runs)).to_json()
+    assert found["aligned"] == {"run": None, "seq": 0, "step": 0}
+    assert [pair["name"] for pair in found["workers"]] == ["Alice"]
+    assert found["answers"]["same"] == (runs[0].answer == runs[1].answer)

@@ -1,0 +1,382 @@
+"""A run as it stood at some event of its log, made to go on: a fork of it, or the run itself after its engine died.
+
+In: the events up to there, and a driver made for the same task and settings and not opened. Out: that driver, with its
+workers, blocks, random numbers, open calls and readers as they were. The blocks are those of the parent, where it still
+holds them in the same engine; otherwise they are computed again in one forward (`Engine.rebuild`), with exactly the
+visibility that the run had. Nothing that the log tells is done again: results of calls are those of the log.
+Neighbours: `tapes` reads the blocks, `host` begins the run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from hogwild.collaboration import _Text
+from hogwild.sampling import Sampler, Sampling, for_worker
+from hogwild.views import Block
+from hogwild.workspace import ENDED, State, Worker
+from workbench import events as ev
+from workbench.driver import Driver
+from workbench.errors import ReplayError, UsageError
+from workbench.plan_reader import PlanEnded, ReadCall
+from workbench.tapes import Memory
+
+_LEFT_OUT = (ev.RunStarted, ev.RunFinished, ev.RunForked, ev.RunResumed)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a person changes where a fork begins; see docs/protocol.md."""
+
+    say: str = ""
+    worker: str | None = None
+    replace: Mapping[str, str] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    without_tools: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a run begins with. before: the events up to the point where it goes on; after: its parent's later ones, by
+    which calls end that were open there; why: in words, what became of those that nobody knows of."""
+
+    before: list[ev.Event]
+    after: list[ev.Event]
+    why: str
+    resumed: bool = False
+    changes: Changes = field(default_factory=Changes)
+
+    @property
+    def started(self) -> ev.RunStarted:
+        return next(one.payload for one in self.before if isinstance(one.payload, ev.RunStarted))
+
+    def copied(self) -> list[ev.Payload]:
+        """What the child's log begins with, after its own start."""
+        return [one.payload for one in self.before if not isinstance(one.payload, _LEFT_OUT)]
+
+
+def past_of(events: Sequence[ev.Event], step: int | None) -> tuple[list[ev.Event], list[ev.Event]]:
+    """The events that belong to the run as it was after `step`, by default the last, and those after it; raises
+    UsageError for a step that there was not."""
+    steps = [index for index, one in enumerate(events) if isinstance(one.payload, ev.TokensAdded)]
+    last = events[steps[-1]].payload.step if steps else 0  # type: ignore[union-attr]
+    if not any(isinstance(one.payload, ev.TextInjected) for one in events):
+        raise UsageError("This run broke off before its first step: start it again.")
+    step = last if step is None else step
+    if not 0 <= step <= last:
+        raise UsageError(f"The run had {last} steps; choose one of 0 to {last}, not {step}.")
+    later = (index for index in steps if events[index].payload.step > step)  # type: ignore[union-attr]
+    at = next(later, len(events))
+    known = [index for index in steps if index < at]
+    for index in range(known[-1] + 1 if known else 0, at):  # how it ended is not a part of what goes on
+        payload = events[index].payload
+        if isinstance(payload, ev.RunFinished) or (isinstance(payload, ev.Steered) and payload.command == "stop"):
+            at = index
+            break
+    return list(events[:at]), list(events[at:])
+
+
+def go_on(driver: Driver, past: Past, parent: Driver | None = None) -> None:
+    """Put the driver where the past ends, carry out the changes; raises ReplayError, UsageError. parent: the driver of
+    the run that is forked, where it goes on in the same engine."""
+    rehearsal = _Rehearsal(driver, past, parent)
+    rehearsal.follow()
+    rehearsal.restore_blocks()
+    rehearsal.settle()
+
+
+class _Rehearsal:
+    def __init__(self, driver: Driver, past: Past, parent: Driver | None) -> None:
+        self.driver, self.run, self.past, self.parent = driver, driver.run, past, parent
+        self.emit: Callable[[ev.Payload], object] = driver.emit
+        self.memory = Memory.of(past.before)
+        self.unplanned: dict[str, deque[ReadCall]] = defaultdict(deque)
+        self.ended_plans: list[str] = []
+        self.begun: set[str] = set()
+        self.since: dict[str, int] = {}
+        self.said: dict[str, str] = {}
+        self.states: dict[str, State] = {}
+        self.unclosed: set[str] = set()
+        """Workers whose step is over and whose blocks the log does not show as frozen yet."""
+        self.headless: set[str] = set()
+        """Workers whose new step the log shows without its header."""
+        self.paused: set[str] = set()
+        self.reseeding: set[str | None] = set()
+
+    def follow(self) -> None:
+        """Everything but the blocks, event by event; nothing is told."""
+        driver, calls = self.driver, self.driver.calls
+        driver.emit = calls._emit = lambda payload: None
+        for event in self.past.before:
+            self._take(event.payload)
+        driver.emit = calls._emit = self.emit
+        driver.steps = self.memory.steps
+
+    def _take(self, payload: ev.Payload) -> None:
+        calls = self.driver.calls
+        match payload:
+            case ev.WorkerAdded():
+                self._joined(payload)
+            case ev.TokensAdded():
+                self._stepped(payload)
+            case ev.TextInjected():
+                self._told(payload)
+            case ev.BlockFrozen():
+                self._frozen(payload)
+            case ev.BlocksMerged():
+                levels = self.run._merged
+                levels[payload.block] = 1 + max(levels.pop(old, 0) for old in payload.merged)
+            case ev.WorkerStateChanged():
+                self._state(payload)
+            case ev.Steered(command="set_sampling") if "seed" in payload.arguments:
+                self.reseeding.add(payload.arguments.get("worker"))
+            case ev.SamplingChanged():
+                self._sampling(payload)
+            case ev.SayQueued(when="queued"):
+                self.driver._queue.pop(payload.line, None)
+                if payload.text:
+                    self.driver._queue[payload.line] = (payload.worker, payload.text)
+            case ev.CallPlanned():
+                waiting = self.unplanned[payload.worker]
+                if not waiting:
+                    raise ReplayError(f"Call {payload.call} cannot be read again from what {payload.worker} wrote.")
+                calls.recall(payload, waiting.popleft())
+            case ev.CallStarted():
+                self.begun.add(payload.call)
+            case ev.CallFinished():
+                calls.recall_end(payload)
+            case _:
+                pass
+
+    def _joined(self, one: ev.WorkerAdded) -> None:
+        driver, run = self.driver, self.run
+        how = _sampling(one.sampling)
+        run._samplers[one.worker] = Sampler(for_worker(how, len(run._samplers)))
+        run._texts[one.worker] = _Text(run.engine.tokenizer)
+        run._step_text[one.worker], run._since_check[one.worker], run._written[one.worker] = "", 0, []
+        run.space.workers[one.worker] = Worker(one.worker, [], budget=one.budget)
+        driver.lanes[one.worker] = ""
+        driver._readers[one.worker] = driver._reader(one.worker)
+        self.since[one.worker], self.said[one.worker] = 0, ""
+
+    def _stepped(self, step: ev.TokensAdded) -> None:
+        self.reseeding.clear()
+        fed = step.fed if step.fed is not None else [*(t["worker"] for t in step.tokens), *step.ended]
+        for name in fed:
+            if self.run.space.workers[name].closes:
+                self.unclosed.add(name)
+            self.run.space.workers[name].closes = False
+        for one in step.tokens:
+            for token in one["ids"]:
+                self._sampled(one["worker"], token)
+        for name in step.ended:
+            self._draw(name)
+            self._ended(name, State.FINISHED)
+            self._read(name, self.driver._readers[name].finish())
+
+    def _sampled(self, name: str, token: int) -> None:
+        run, worker = self.run, self.run.space.workers[name]
+        self._draw(name)
+        text = run._texts[name].add(token)
+        run._written[name].append(token)
+        run._step_text[name] += text
+        self.driver.lanes[name] += text
+        self.since[name] += 1
+        self.said[name] += text
+        run._since_check[name] += 1
+        if run.closing:
+            run.closed_with.setdefault(name, []).append(text)
+        worker.sampled += 1
+        worker.step_ids.append(token)
+        if run.words.step_end and run._step_text[name].endswith(run.words.step_end):
+            worker.steps += 1
+            worker.step_ids.clear()
+            worker.closes = run.layout.closes_steps
+            run._step_text[name] = ""
+        if worker.budget is not None and worker.sampled >= worker.budget:
+            self._ended(name, State.OUT_OF_BUDGET)
+        self._read(name, self.driver._readers[name].feed(text))
+
+    def _draw(self, name: str) -> None:
+        """The random numbers that a choice has used up."""
+        sampler = self.run._samplers[name]
+        if sampler.sampling.temperature > 0.0:
+            even = torch.ones(self.run.engine.vocab_size, dtype=torch.float64)
+            torch.multinomial(even, 1, generator=sampler._generator)
+
+    def _read(self, name: str, read: Sequence[ReadCall | PlanEnded]) -> None:
+        for one in read:
+            if isinstance(one, PlanEnded):
+                self.ended_plans.append(one.plan)
+            else:
+                self.unplanned[name].append(one)
+
+    def _ended(self, name: str, state: State) -> None:
+        self.states[name] = state
+        self.run._step_text[name] = ""
+
+    def _told(self, one: ev.TextInjected) -> None:
+        run, calls, worker = self.run, self.driver.calls, self.run.space.workers[one.worker]
+        self.since[one.worker], self.said[one.worker] = 0, ""
+        if one.line:
+            self.driver._queue.pop(one.line, None)
+        if one.source == "header":
+            worker.begins = False
+            self.headless.discard(one.worker)
+        elif one.source == "check":
+            run._since_check[one.worker] = 0
+        elif one.source == "closing":
+            run.closing, worker.closes = True, False
+            worker.budget = worker.sampled + run.words.closing_tokens
+            run.closed_with[one.worker] = []
+        elif one.source == "tool":
+            for call in calls.ready_of(one.worker):
+                if call.name == one.call:
+                    calls.told(call)
+
+    def _frozen(self, one: ev.BlockFrozen) -> None:
+        block = next((old for old in self.memory.blocks.values() if old.id == one.block), None)
+        owner = self.owners().get(one.block)
+        if owner is None or block is None:
+            return
+        worker = self.run.space.workers[owner]
+        worker.closes = False
+        if owner in self.unclosed:
+            self.unclosed.discard(owner)
+            self.headless.add(owner)
+        if self.states.get(owner) in ENDED:
+            self.headless.discard(owner)
+            worker.begins = True
+            worker.steps += bool(worker.step_ids)
+            worker.step_ids.clear()
+
+    def owners(self) -> dict[int, str]:
+        if not hasattr(self, "_owners"):
+            opened = [one.payload for one in self.past.before if isinstance(one.payload, ev.BlockOpened)]
+            self._owners = {one.block: one.worker for one in opened if one.role == "worker" and one.worker}
+        return self._owners
+
+    def _state(self, one: ev.WorkerStateChanged) -> None:
+        if one.state == "paused":
+            self.paused.add(one.worker)
+            return
+        self.paused.discard(one.worker)
+        self.states[one.worker] = State(one.state)
+
+    def _sampling(self, one: ev.SamplingChanged) -> None:
+        how = _sampling(one.sampling)
+        if self.reseeding & {None, one.worker}:
+            self.run._samplers[one.worker] = Sampler(how)
+        else:
+            self.run._samplers[one.worker].sampling = how
+
+    def restore_blocks(self) -> None:
+        """The cache, and the workers over it."""
+        memory, space, engine = self.memory, self.run.space, self.run.engine
+        old = memory.live()
+        shared = self._shared(old)
+        made = dict(zip([one.id for one in old], shared or engine.rebuild(memory.tape, old), strict=True))
+        self.driver.logged = {block.id: number for number, block in made.items()}
+        self.driver.next_logged = max(memory.blocks, default=-1) + 1
+        self.run._merged = {made[number].id: level for number, level in self.run._merged.items() if number in made}
+        space.prompt = tuple(made[one.id] for one in memory.prompt)
+        space.history = [made[one.id] for one in memory.history]
+        space.separator = None if memory.separator is None else made[memory.separator.id]
+        for name, worker in space.workers.items():
+            worker.open = [made[one.id] for one in memory.open[name]]
+            worker.pending = list(memory.waiting[name])
+            worker.state = self.states.get(name, State.DECODING)
+            self.driver._states[name] = "paused" if name in self.paused else worker.state.value
+            if worker.state is State.WAITING:
+                self.driver._holding.add(name)
+            if not worker.open:
+                worker.open = [space._new_block(name)]
+
+    def _shared(self, old: Sequence[Block]) -> list[Block]:
+        """The parent's own keys and values, nothing copied or computed; none where it does not hold them all any more,
+        because steps were merged since."""
+        if self.parent is None:
+            return []
+        names = {number: engine_id for engine_id, number in self.parent.logged.items()}
+        held = {block.id: block for block in self.parent.run.space.blocks()}
+        theirs = [held.get(names.get(block.id, block.id)) for block in old]
+        cache = self.run.engine.cache
+        if any(found is None or found.length < block.length for found, block in zip(theirs, old, strict=True)):
+            return []
+        pairs = zip(theirs, old, strict=True)
+        return [cache.branch(found, block.length, frozen=block.frozen) for found, block in pairs if found is not None]
+
+    def settle(self) -> None:
+        """What the log did not get to tell, what a person changes, and what becomes of calls that were open."""
+        driver, run, calls, changes = self.driver, self.run, self.driver.calls, self.past.changes
+        for name, worker in run.space.workers.items():
+            if name in self.unclosed:
+                run.space._close_step(worker)
+            elif name in self.headless:
+                worker.pending = [*run._step_head(name, worker.steps), *worker.pending]
+            elif worker.state in ENDED and not worker.pending:
+                run.space._leave(worker)
+            run._state(name)
+        later = {one.payload.call: one.payload for one in self.past.after if isinstance(one.payload, ev.CallFinished)}
+        for name in [name for worker in run.space.workers for name in calls.open_of(worker)]:
+            if name in later:
+                calls.recall_end(later[name])
+        for name, text in changes.replace.items():
+            self._replace(name, text)
+        calls.go_on(self.ended_plans, self.begun, self.past.why)
+        for tool in changes.without_tools:
+            del calls.tools[tool]
+        for name, reads in self.unplanned.items():
+            if reads and name not in changes.replace:
+                driver._read(name, [*reads, *(PlanEnded(plan) for plan in dict.fromkeys(one.plan for one in reads))])
+        if run.closing:
+            run._close()  # whoever has not been asked for the answer yet
+        if changes.seed is not None:
+            self._steer({"worker": None, "seed": changes.seed})
+        if changes.sampling:
+            self._steer({"worker": None, **changes.sampling})
+        if changes.say:
+            self.emit(ev.SayQueued("line-fork", changes.worker, changes.say, "now"))
+            driver.say(changes.worker, changes.say, "line-fork")
+
+    def _steer(self, arguments: dict[str, Any]) -> None:
+        self.emit(ev.Steered("set_sampling", arguments, by="fork"))
+        worker = arguments.pop("worker")
+        for index, name in enumerate([worker] if worker else list(self.run.space.workers)):
+            seed = arguments.get("seed")
+            own = {} if seed is None else {"seed": for_worker(Sampling(seed=seed), index).seed}
+            self.driver.set_sampling(name, {**arguments, **own})
+
+    def _replace(self, name: str, text: str) -> None:
+        """The worker's last words are taken out of its block, and these stand there."""
+        run, driver, worker = self.run, self.driver, self.run.space.workers[name]
+        if not self.since[name] or run.closing:
+            raise UsageError(f"{name} has said nothing since it was last given something: there is nothing to replace.")
+        run.engine.freeze(worker.own)
+        kept = worker.own.length - (self.since[name] - len(worker.pending))
+        old = worker.own
+        driver.calls.forget(name, "a person replaced the words that it stood in.")
+        driver._holding.discard(name)
+        run.engine.cache.cut(old, kept)
+        worker.pending, worker.step_ids, worker.closes = [], [], False
+        worker.open.append(run.space._new_block(name))
+        self.emit(ev.BlockFrozen(driver._logged(old.id), kept))
+        driver.lanes[name] = driver.lanes[name].removesuffix(self.said[name])
+        run._texts[name] = _Text(run.engine.tokenizer)
+        run._step_text[name] = ""
+        self.unplanned[name].clear()
+        driver._readers[name]._plan = None
+        driver._readers[name]._renew()
+        run.inject(name, text, "edit")
+        driver.lanes[name] += text
+        driver._read(name, driver._readers[name].feed(text))
+
+
+def _sampling(given: Mapping[str, Any]) -> Sampling:
+    return replace(Sampling(**{**given, "banned": ()}), banned=tuple(given.get("banned", ())))
