@@ -137,6 +137,8 @@ class Driver:
             self.lanes[name], self._readers[name] = "", self._reader(name)
             self._joined(name)
             self.run.add_worker(name)
+            if self.paused:  # the new one is held with the others
+                self.run.pause()
 
     def retire(self, name: str) -> None:
         """End one worker's turn; what it was about to hear of its calls is not told."""

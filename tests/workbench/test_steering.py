@@ -121,6 +121,18 @@ def test_a_line_that_waits_is_said_when_its_worker_has_ended_and_the_worker_goes
     assert bob.startswith("b1.All right.")
 
 
+def test_a_worker_that_joins_a_paused_run_is_held_with_the_others(run: Run) -> None:
+    events = run.events()
+    run.pause()
+    until_paused(events)
+    joined = run.add_worker()
+    for event in events:
+        assert event.kind not in ("tokens_added", "run_finished")
+        if isinstance(event.payload, ev.WorkerStateChanged) and event.payload.worker == joined:
+            assert event.payload.state == "paused"
+            break
+
+
 def test_the_same_key_does_nothing_twice(run: Run) -> None:
     first = run.add_worker(key="once")
     assert run.add_worker(key="once") == first == "Carol"

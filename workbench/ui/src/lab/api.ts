@@ -42,6 +42,16 @@ export interface RunRow {
   live: boolean;
 }
 
+/** Solve rates with and without a row, from runs that were played both ways. */
+export interface Effect {
+  cases: number;
+  rate_with: number;
+  rate_without: number;
+  difference: number;
+  interval: number[];
+  verdict: string;
+}
+
 export interface LibraryRow {
   id: string;
   kind: string;
@@ -51,7 +61,7 @@ export interface LibraryRow {
   tags: string[];
   summary: string;
   usage?: { [name: string]: number } | null;
-  helped?: { [name: string]: number } | number | null;
+  helped?: Effect | null;
   why?: { view?: string; exemplar?: string; score?: number } | null;
 }
 
@@ -150,7 +160,7 @@ export class Workbench implements IWorkbench {
     }
     if (!response.ok) {
       const missing = response.status === 404 && !answer?.code;
-      const fallback = missing ? "The Jupyter server does not have the workbench's extension." : response.statusText;
+      const fallback = missing ? "The Jupyter server does not know this request: its part of the workbench is missing or older than this page." : response.statusText;
       throw new ApiError(answer?.message || fallback, response.status);
     }
     return answer as Answer;

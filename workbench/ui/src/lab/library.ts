@@ -4,11 +4,13 @@
  */
 
 import { Dialog, InputDialog, showDialog } from "@jupyterlab/apputils";
+import type { CommandRegistry } from "@lumino/commands";
 import { Widget } from "@lumino/widgets";
 import { oneLine, visible } from "../core/visible.ts";
 import type { Translate } from "../panel/context.ts";
 import { make, show, write } from "../panel/dom.ts";
 import { ApiError, type IWorkbench, type LibraryRow } from "./api.ts";
+import { examples, history, origin, record, tried } from "./evidence.ts";
 import type { List } from "./sidebar.ts";
 
 const FIRST: { [state: string]: number } = { proposed: 0, active: 1, approved: 1, retired: 3, rejected: 4 };
@@ -35,6 +37,7 @@ export class LibraryList implements List {
     private readonly tr: Translate,
     private readonly api: IWorkbench,
     private readonly kind: "tools" | "concepts",
+    private readonly commands: CommandRegistry,
   ) {
     const what = kind === "tools" ? tr("Search tools") : tr("Search concepts");
     this.search = make("input", { type: "search", class: "wb-input", placeholder: what, "aria-label": what });
@@ -76,7 +79,7 @@ export class LibraryList implements List {
     const details = make("details", { class: "wb-item-details" });
     const body = make("div");
     const why = row.why ? [row.why.view, row.why.exemplar ? `“${oneLine(row.why.exemplar, 60)}”` : "", row.why.score?.toFixed(2)].filter(Boolean).join(" · ") : "";
-    const facts = [tr("version %1", row.version), ...figures(row.usage), helped(tr, row.helped), row.tags?.join(", ")].filter(Boolean).join(" · ");
+    const facts = [row.version > 1 ? tr("version %1", row.version) : "", record(tr, row), row.tags?.join(", ")].filter(Boolean).join(" · ");
     details.append(
       make("summary", {}, [
         make("span", { class: "wb-item-title wb-tool" }, [row.name]), make("span", { class: "wb-badge", "data-state": row.state }, [row.state]),
@@ -102,18 +105,19 @@ export class LibraryList implements List {
     try {
       const found = await this.api.get(`library/${this.kind}/${encodeURIComponent(row.id)}`);
       const parts: HTMLElement[] = [];
-      const part = (title: string, content: unknown): void => {
-        const text = readable(content);
-        if (text) parts.push(make("h4", {}, [title]), make("pre", { tabindex: 0 }, [text]));
+      const part = (title: string, content: HTMLElement | string | null): void => {
+        if (!content) return;
+        parts.push(make("h4", {}, [title]), typeof content === "string" ? make("pre", { tabindex: 0 }, [content]) : content);
       };
-      part(tr("Evidence"), found.evidence);
-      part(tr("Change against what is active"), found.diff);
-      part(this.kind === "tools" ? tr("Source") : tr("Text"), found.row?.source ?? found.row?.text ?? found.row?.content ?? found.row);
-      part(tr("Examples"), found.examples);
-      part(tr("Usage"), found.usage);
-      part(tr("History"), found.history);
-      const said = make("pre", { tabindex: 0, hidden: true, role: "status" });
-      const verbs = (VERBS[row.state] ?? VERBS.active).filter((verb) => this.kind === "tools" || verb !== "try");
+      const open = (runId: string): void => void this.commands.execute("agent-workbench:open-run", { runId });
+      part(tr("Where it comes from"), origin(tr, found.evidence?.provenance, open));
+      part(tr("What the last change changed"), (found.diff ?? []).join("\n"));
+      part(this.kind === "tools" ? tr("Source") : tr("Text"), String(found.row?.source ?? found.row?.text ?? ""));
+      part(tr("Examples"), examples(tr, found.examples));
+      part(tr("What it did"), make("p", { class: "wb-fact" }, [record(tr, found.row) || tr("No run has been offered it yet.")]));
+      part(tr("History"), history(tr, found.history));
+      const said = make("div", { hidden: true });
+      const verbs = VERBS[row.state] ?? VERBS.active;
       body.replaceChildren(make("div", { class: "wb-row" }, verbs.map((verb) => this.button(row, verb, () => said, found))), said, ...parts);
     } catch (error) {
       body.replaceChildren(make("p", { class: "wb-error" }, [(error as Error).message]));
@@ -139,7 +143,7 @@ export class LibraryList implements List {
     if (!given) return;
     const answer = await this.api.post(`library/${this.kind}/${encodeURIComponent(row.id)}`, { verb, expected_version: row.version, ...given });
     if (place && verb === "try") {
-      write(place, readable(answer.results ?? answer.outcomes ?? answer));
+      place.replaceChildren(tried(this.tr, answer));
       show(place, true);
       return;
     }
@@ -193,27 +197,4 @@ class EditBody extends Widget implements Dialog.IBodyWidget<string> {
   getValue(): string {
     return this.text.value;
   }
-}
-
-function figures(usage: LibraryRow["usage"]): string[] {
-  return Object.entries(usage ?? {}).filter(([, count]) => typeof count === "number").map(([name, count]) => `${name} ${count}`);
-}
-
-function helped(tr: Translate, found: LibraryRow["helped"]): string {
-  if (found == null) return "";
-  if (typeof found === "number") return tr("helped %1", found);
-  return Object.entries(found).map(([name, value]) => `${name} ${value}`).join(", ");
-}
-
-/** A value as text to read: text as it is, lists line by line, objects as `name: value`. */
-function readable(value: unknown, depth = 0): string {
-  if (value === null || value === undefined || value === "") return "";
-  if (typeof value !== "object") return String(value);
-  if (depth > 2) return JSON.stringify(value);
-  if (Array.isArray(value)) return value.map((one) => readable(one, depth + 1)).filter(Boolean).join(depth ? ", " : "\n");
-  return Object.entries(value)
-    .map(([name, one]) => [name, readable(one, depth + 1)])
-    .filter(([, text]) => text)
-    .map(([name, text]) => `${name}: ${text}`)
-    .join(depth ? ", " : "\n");
 }

@@ -3,7 +3,7 @@
 import { Dialog, showDialog } from "@jupyterlab/apputils";
 import type { CommandRegistry } from "@lumino/commands";
 import { oneLine, visible } from "../core/visible.ts";
-import { stateName, type Translate } from "../panel/context.ts";
+import { plural, stateName, type Translate } from "../panel/context.ts";
 import { make, show, write } from "../panel/dom.ts";
 import type { IWorkbench, RunRow } from "./api.ts";
 import type { List } from "./sidebar.ts";
@@ -89,7 +89,7 @@ export class RunsList implements List {
     const status = row.live ? "running" : row.status;
     const workers = Array.isArray(row.workers) ? row.workers.length : row.workers;
     const facts = [
-      when(row.started_at), row.model, tr("%1 workers", workers), row.layout, row.tokens ? tr("%1 tokens", row.tokens) : "",
+      when(row.started_at), row.model, workers ? plural(tr, workers, "%1 worker", "%1 workers") : "", row.layout, row.tokens ? plural(tr, row.tokens, "%1 token", "%1 tokens") : "",
       row.parent ? tr("fork") : "",
     ];
     const main = make(

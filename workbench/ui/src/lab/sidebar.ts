@@ -33,8 +33,8 @@ export class SideBar extends Widget {
     this.runs = new RunsList(tr, api, commands);
     const lists: [string, List][] = [
       [tr("Runs"), this.runs],
-      [tr("Tools"), new LibraryList(tr, api, "tools")],
-      [tr("Concepts"), new LibraryList(tr, api, "concepts")],
+      [tr("Tools"), new LibraryList(tr, api, "tools", commands)],
+      [tr("Concepts"), new LibraryList(tr, api, "concepts", commands)],
     ];
     this.tabs = lists.map(([name, list], at) => {
       list.node.id = freshId();

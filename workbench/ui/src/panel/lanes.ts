@@ -43,7 +43,6 @@ export class LanesView {
       }
       view.update(lane, calls, isLive && steered && state.status === "running", steered);
     });
-    setAttribute(this.node, "data-count", String(Math.min(workers.length, 4)));
   }
 }
 
@@ -99,7 +98,8 @@ class LaneView {
     setAttribute(this.state, "data-state", lane.state);
     setAttribute(this.state, "title", visible(lane.reason));
     const tokens = plural(tr, lane.tokens, "%1 token", "%1 tokens");
-    write(this.figures, lane.budget ? tr("%1 of %2 tokens", lane.tokens.toLocaleString("en-US"), lane.budget.toLocaleString("en-US")) : tokens);
+    write(this.figures, tokens);
+    setAttribute(this.figures, "title", lane.budget ? tr("%1 of at most %2 tokens", lane.tokens.toLocaleString("en-US"), lane.budget.toLocaleString("en-US")) : "");
     show(this.budget, lane.budget !== null);
     if (lane.budget) {
       const used = Math.min(100, Math.round((100 * lane.tokens) / lane.budget));
