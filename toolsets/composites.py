@@ -16,10 +16,12 @@ An argument is a parameter, a result (with a `path` into it), a `value`, or `ite
 from __future__ import annotations
 
 import ast
+import asyncio
 import functools
 import json
 import keyword
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -135,8 +137,15 @@ def runner(composite: Composite, tools: Mapping[str, Tool]) -> Callable[..., Any
     """A plain function that runs the composite with these tools; raises CompositeFailed where a call fails."""
 
     def run(**arguments: Any) -> Any:
-        # A loop of its own: the caller may be a thread of an executor's, or a program without any loop.
-        return anyio.run(functools.partial(_run, composite, tools, arguments))
+        # A loop of its own: the caller may be a thread of an executor's, a program without any loop, or a notebook's
+        # cell, in whose thread a loop runs already and no other may.
+        work = functools.partial(anyio.run, functools.partial(_run, composite, tools, arguments))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return work()
+        with ThreadPoolExecutor(1, thread_name_prefix="composite") as thread:
+            return thread.submit(work).result()
 
     return run
 

@@ -117,7 +117,7 @@ class Driver:
         self._states: dict[str, str] = {}
         self._stopped = False
         self.paused = False
-        self._steps_once = False
+        self._steps_due = 0
         self.on_said: Callable[[str], None] = lambda line: None
         self._queue: dict[str, tuple[str | None, str]] = {}
         self._saying: list[tuple[str, str]] = []
@@ -146,17 +146,18 @@ class Driver:
             self.run.retire(name)
 
     def pause(self) -> None:
-        self.paused = True
+        self.paused, self._steps_due = True, 0
         self.run.pause()
 
     def resume(self) -> None:
-        self.paused = False
+        self.paused, self._steps_due = False, 0
         self.run.resume()
 
     def single_step(self) -> None:
-        """All workers go on until the next step in which something was due has been done."""
+        """All workers go on until the next step in which something was due was done; two such wishes, two steps."""
+        due = self._steps_due + 1
         self.resume()
-        self._steps_once = True
+        self._steps_due = due
 
     def set_sampling(self, worker: str | None, changes: Mapping[str, Any]) -> None:
         """From the next token on."""
@@ -218,9 +219,10 @@ class Driver:
             due |= self._read(one.worker, self._readers[one.worker].feed(one.text))
         for worker in ended:
             due |= self._turn_ended(worker)
-        if self._steps_once:
-            self._steps_once = False
-            self.pause()
+        if self._steps_due:
+            self._steps_due -= 1
+            if not self._steps_due:
+                self.pause()
         self.settle(PATIENCE_S, due)
 
     def settle(self, patience_s: float = PATIENCE_S, due: Collection[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """Tools from the library: built-in ones, composites that run their plan, code that runs in the sandbox."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,15 @@ def test_a_composite_runs_its_plan(library: Library) -> None:
     assert (tool.effect, tool.idempotent, tool.trusted) == ("read", True, True)
     result = run_direct(ToolCall("discounted", {"price": 80, "percent": 25}, ""), {"discounted": tool})
     assert (result.text, result.value) == ("60", 60)
+
+
+def test_a_composite_can_be_tried_in_a_thread_whose_loop_runs_as_in_a_notebook(library: Library) -> None:
+    tool = tool_of(put_composite(library, "discounted", DISCOUNT), library)
+
+    async def cell() -> Any:
+        return tool.function(price=80, percent=25)
+
+    assert asyncio.run(cell()) == 60
 
 
 @pytest.mark.anyio

@@ -121,6 +121,23 @@ def test_a_line_that_waits_is_said_when_its_worker_has_ended_and_the_worker_goes
     assert bob.startswith("b1.All right.")
 
 
+def test_two_wishes_for_a_step_are_two_steps_and_resuming_ends_stepping(run: Run) -> None:
+    events = run.events()
+    run.pause()
+    until_paused(events)
+    run.step()
+    run.step()
+    assert until_paused(events) == 2
+    run.step()
+    run.resume()
+    ticks = 0
+    for event in events:
+        ticks += event.kind == "tokens_added"
+        assert event.payload != ev.WorkerStateChanged("Alice", "paused")
+        if ticks == 5:
+            break
+
+
 def test_a_worker_that_joins_a_paused_run_is_held_with_the_others(run: Run) -> None:
     events = run.events()
     run.pause()
