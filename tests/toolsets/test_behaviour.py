@@ -1,6 +1,7 @@
 """Duplicates by behaviour: tools run on each other's calls, in the real sandbox; what is merged, and what never is."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from memory.store import Library
 from memory.values import Row, Snapshot
+from toolsets import shelf
 from toolsets.composites import Composite, Parameter, Part, Result, python_of
 from toolsets.making.answers import same_answer
 from toolsets.making.behaviour import Comparison, compare, merge_plan
@@ -175,7 +177,10 @@ def test_a_merge_keeps_the_more_general_tool_and_all_exemplars(library: Library,
         ("def many(*groups):\n    return 1\n", "cannot be passed by name"),
     ],
 )
-def test_a_tool_that_cannot_do_it_is_another_tool(library: Library, sandbox: Sandbox, code: str, said: str) -> None:
+def test_a_tool_that_cannot_do_it_is_another_tool(
+    library: Library, sandbox: Sandbox, code: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "LIMITS", replace(shelf.LIMITS, time_s=1.0))
     one = put(library, counting("above", ">"), call(2, groups=[1, 7, 9], bound=5))
     found = compare(one, put(library, code), library, sandbox=sandbox)
     assert not found.alike

@@ -166,7 +166,7 @@ def meaning(plan: Plan) -> list[tuple[str, str, Any, tuple[str, ...]]]:
 
 @pytest.mark.parametrize("front", EVERY_FRONT)
 @given(plan=plans(names | st.text(max_size=5)))
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_a_plan_reads_back_as_it_was_written(front: str, plan: Plan) -> None:
     written = render(plan, front)
     read, diagnostics = parse(written, front)
