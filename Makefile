@@ -4,6 +4,7 @@
 #   make test    all tests                        make check   format, lint, types, import contract
 #   make lab     JupyterLab on the first tour     make bench   speed, as ratios
 #   make docs    the documentation's commands     make clean   caches and run outputs
+#   make bench-gpu   the kernels checked and measured on a CUDA device
 
 NOTEBOOK ?= notebooks/01_first_run.ipynb
 PYTEST   ?=
@@ -18,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lab bench docs clean ui
+.PHONY: help run test check lab bench bench-gpu docs clean ui
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,6 +38,10 @@ check: $(VENV)/.dev
 
 lab: ui
 	$(BIN)/jupyter lab $(ROOT_OK) $(NOTEBOOK)
+
+# Needs a CUDA device; checks the kernels on it, measures, and appends a table to kernels/RESULTS.md.
+bench-gpu: $(VENV)/.dev
+	$(BIN)/python -m workbench.bench_gpu
 
 bench: ui
 	$(BIN)/python -m workbench.bench

@@ -1,4 +1,5 @@
-"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `mcp`, `models`, `eval`, `doctor`.
+"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `mcp`, `models`, `eval`, `bench`,
+`doctor`.
 
 In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
 an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` shows the traceback. Neighbours: `session`,
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
+from workbench.bench_command import bench
 from workbench.engine_command import engine
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
 from workbench.evaluate_command import evaluation
@@ -53,6 +55,7 @@ concepts_app = commands("concept")
 add_remembering(tools, concepts_app)
 app.add_typer(concepts_app, name="concepts")
 app.command()(plan)
+app.command()(bench)
 app.command()(engine)
 app.command()(mcp)
 
