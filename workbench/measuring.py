@@ -2,8 +2,8 @@
 
 In: an engine. Out: `Point` values for numbers of workers and lengths of shared context, and a plot in text. A decoding
 step has to read every weight once and every cached token once, however many workers there are; divided by the
-bandwidth of a copy measured in the same run, that is the shortest time it can take. Neighbours: `bench_command` (any model),
-`bench_gpu` (a random 8 B model on a CUDA device).
+bandwidth of a copy measured in the same run, that is the shortest time it can take. Neighbours: `bench_command` (any
+model), `bench_gpu` (a random 8 B model on a CUDA device).
 """
 
 from __future__ import annotations
