@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from workbench import bench_engine, bench_plans, bench_sandbox
+from workbench import bench_engine, bench_plans, bench_sandbox, bench_stream
 from workbench.bench_rows import Row
 
 HISTORY = Path("bench.jsonl")
@@ -27,6 +27,7 @@ GROUPS: Final[dict[str, Callable[[bool], Iterator[Row]]]] = {
     "engine": bench_engine.rows,
     "plans": bench_plans.rows,
     "sandbox": bench_sandbox.rows,
+    "stream": bench_stream.rows,
 }
 """By name, in the order in which they run; each is told whether it has to be quick."""
 

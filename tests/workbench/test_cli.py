@@ -323,3 +323,18 @@ def test_an_evaluation_is_one_object_with_exactly_the_promised_keys(run_cli: Cli
     assert found["worksheets"] == 2
     table = run_cli("eval", "worksheets", "--seeds", "0:2", "--model", model, "--workers", "1").out
     assert all(name in table for name in found)
+
+
+def test_a_run_is_proved_forked_and_compared_by_its_id(run_cli: Cli, model: str) -> None:
+    first = json.loads(run_cli("run", TASK, "-m", model, "--json").out)["run_id"]
+    proved = run_cli("runs", "prove", first)
+    assert (proved.code, proved.out.startswith("Proved: all ")) == (0, True)
+    assert json.loads(run_cli("runs", "prove", first, "--json").out)["proved"]
+    forked = run_cli("runs", "fork", first, "--step", "1", "--without-tool", "gcd", "--replace", "Bob", "No.")
+    assert forked.code == 0, forked.err
+    child = next(line for line in forked.out.splitlines() if line.startswith("This is run "))[12:-1]
+    found = json.loads(run_cli("runs", "compare", first, child, "--json").out)
+    assert found["aligned"] == {"run": first, "seq": found["aligned"]["seq"], "step": 1}
+    assert "They part after step 1" in run_cli("runs", "compare", first, child).out
+    refused(run_cli("runs", "resume", child), "was not interrupted")
+    refused(run_cli("runs", "fork", first, "--step", "999"), "choose one of 0 to")

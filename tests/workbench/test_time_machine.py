@@ -50,7 +50,7 @@ def chosen(run: Any) -> dict[str, list[int]]:
     return found
 
 
-@pytest.mark.parametrize("part", [0.0, 0.15, 0.4, 0.7, 1.0])
+@pytest.mark.parametrize("part", [0.0, 0.4, 1.0])
 def test_an_unchanged_fork_draws_what_its_parent_drew_and_repeats_no_call(sampled: Any, part: float) -> None:
     bench, run = sampled
     step = round(part * max(one.step for one in of(run, ev.TokensAdded)))
@@ -200,7 +200,7 @@ def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, tmp_
         whole = bench.run("1. What is the gcd of 48 and 36?\n2. Is 97 a prime number?")
         assert whole.wait(LIMIT_S)
         events = list(whole.events())
-        for number in range(1, 8):
+        for number in (2, 3, 6, 7):
             cut = 12 + number * (len(events) - 14) // 8
             name = f"cut-{number}"
             writer = bench.log.open_run(name, "two questions", "embedded")

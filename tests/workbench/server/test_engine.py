@@ -121,7 +121,7 @@ def test_only_its_owner_reaches_an_engine_and_only_with_its_secret(engine: Engin
 
 
 async def test_a_run_is_forked_resumed_and_compared_over_rest(
-    jp_fetch: Any, log: RunLog, model: str, engine: EngineClient
+    jp_fetch: Any, jp_ws_fetch: Any, log: RunLog, model: str, engine: EngineClient
 ) -> None:
     run_id = (await post(jp_fetch, "runs", task=TASK, settings={"model": model, "max_tokens": 2000}))["run_id"]
     await events_until(log, run_id, "tokens_added")
@@ -136,10 +136,14 @@ async def test_a_run_is_forked_resumed_and_compared_over_rest(
             await post(jp_fetch, "runs", run_id, "fork", **wrong)
         assert refused.value.code == 400
 
+    panel = await jp_ws_fetch("workbench", "api", "runs", child, "events")
+    assert json.loads(await panel.read_message())["live"]
     os.kill((await status(jp_fetch))["pid"], signal.SIGKILL)
-    async with asyncio.timeout(2):  # seen at the next look
-        while (await status(jp_fetch))["state"] != "dead":
-            await asyncio.sleep(0.02)
+    async with asyncio.timeout(2):
+        while (frame := json.loads(await panel.read_message()))["frame"] != "engine":
+            assert frame["frame"] == "events"
+    assert frame["state"] == "dead"
+    assert (await status(jp_fetch))["state"] == "dead"
     before = log.summary(child).events
     assert (await post(jp_fetch, "runs", child, "resume"))["run_id"] == child
     await events_until(log, child, "run_resumed")
