@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -220,7 +221,7 @@ def _held(calls: Sequence[TreeCall]) -> dict[int, str]:
             continue
         if call.state == "planned" and not any(need in before for need in call.needs):
             if call.write and before:
-                found[index] = f"changes something, waits for {_names(list(before))}"
+                found[index] = f"changes something, waits for {_names(before)}"
             elif changes:
                 found[index] = f"waits for {_name(changes[-1])}, which changes something"
         before[call.id] = None
@@ -270,9 +271,9 @@ def _name(id: str) -> str:
     return one_line(reference_text(Ref(id)), 24)
 
 
-def _names(ids: Sequence[str]) -> str:
+def _names(ids: Collection[str]) -> str:
     more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
-    return f"{', '.join(map(_name, ids[:6]))}{more}"
+    return f"{', '.join(map(_name, islice(ids, 6)))}{more}"
 
 
 def _hidden_text(number: int) -> str:
