@@ -7,6 +7,7 @@ built in runs in the sandbox (`toolsets.shelf`). Neighbours: `libraries` above.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from memory.rendering import render_concept
 from memory.store import Library
 from memory.values import Row
 from toolsets.direct import render_result, run_direct
+from toolsets.making.answers import same_answer
+from toolsets.making.checking import Recorded, Subject, recorded_calls
 from toolsets.parse import ToolCall
 from toolsets.shelf import is_builtin, shared_sandbox, tool_of
 from toolsets.tool import Tool
@@ -35,6 +38,8 @@ class TriedCall:
     expected: str | None
     agrees: bool | None
     wall_s: float
+    code: str = ""
+    """The call itself, where it is code that makes the arguments first, as CRAFT's are; `arguments` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Tried:
             "calls": [
                 {
                     "arguments": dict(call.arguments),
+                    "code": call.code,
                     "result": call.result,
                     "error": call.error,
                     "expected": call.expected,
@@ -78,6 +84,7 @@ class Tried:
             given = ", ".join(
                 f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items()
             )
+            given = given or call.code[-80:]
             gave = f"failed: {call.error}" if call.error else call.result
             wanted = f", expected {one_line(call.expected or '', 60)}" if call.agrees is False else ""
             lines.append(f"  {one_line(given, 80)} -> {one_line(gave, 120)}{wanted}")
@@ -91,8 +98,10 @@ class Tried:
 def try_tool(row: Row, library: Library, calls: Sequence[Mapping[str, Any]] = (), *, unsafe: bool = False) -> Tried:
     """Run the tool on these arguments, or on its examples. Raises ToolsetError where it cannot run at all."""
     tool = tool_of(row, library, unsafe=(row.row_id,) if unsafe else ())
-    chosen = [(dict(arguments), None) for arguments in calls] or list(_examples(row, tool))[:MOST_CALLS]
-    done = tuple(_tried(tool, arguments, expected) for arguments, expected in chosen)
+    if calls:
+        done = tuple(_tried(tool, dict(arguments), None) for arguments in calls)
+    else:
+        done = tuple(itertools.islice(_examples(row, tool, library), MOST_CALLS))
     if is_builtin(row):
         where = "built in: runs in this process"
     elif row.content.get("plan") is not None:
@@ -111,26 +120,47 @@ def try_concept(row: Row) -> Tried:
 def _tried(tool: Tool, arguments: dict[str, Any], expected: Any) -> TriedCall:
     done = run_direct(ToolCall(tool.name, arguments, ""), {tool.name: tool})
     wanted = None if expected is None else render_result(expected)
-    agrees = None if wanted is None or done.error else done.text.strip() == wanted.strip()
+    agrees = None
+    if wanted is not None and not done.error:
+        agrees = done.text.strip() == wanted.strip() or same_answer(done.text, wanted)
     return TriedCall(arguments, done.text, done.error, wanted, agrees, done.wall_s)
 
 
-def _examples(row: Row, tool: Tool) -> Iterator[tuple[dict[str, Any], Any]]:
-    """The recorded calls, then the calls that stand with the problems, as CRAFT's data has them."""
-    for call in row.content.get("calls", ()):
-        if isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping):
-            yield dict(call["arguments"]), call.get("result")
-    for problem in row.content.get("problems", ()):
-        arguments = _arguments(problem.get("call"), tool)
-        if arguments is not None:
-            answer = problem.get("answer")
-            yield arguments, answer if answer not in ("", None) else None
+def _examples(row: Row, tool: Tool, library: Library) -> Iterator[TriedCall]:
+    """The recorded calls, then the calls that stand with the problems, as CRAFT's data has them; each once."""
+    given = [
+        (dict(call["arguments"]), call.get("result"))
+        for call in row.content.get("calls", ())
+        if isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping)
+    ]
+    executed = []
+    for call in recorded_calls(row.content):
+        if call.is_code:
+            arguments = None if call.pairs else _arguments(call.text, tool)
+            if arguments is not None:
+                given.append((arguments, call.result if call.result != "" else None))
+            else:
+                executed.append(call)
+    for number, (arguments, expected) in enumerate(given):
+        if (arguments, expected) not in given[:number]:
+            yield _tried(tool, arguments, expected)
+    subject = Subject(row, library)
+    if subject.runs_code:
+        for call in executed:
+            yield _executed(subject, call)
 
 
-def _arguments(call: Any, tool: Tool) -> dict[str, Any] | None:
+def _executed(subject: Subject, call: Recorded) -> TriedCall:
+    """A call that is code, run around the tool's own in the sandbox; held against the problem's answer."""
+    ran = subject.run(call)
+    expected = str(call.result) if call.result not in ("", None) else None
+    agrees = None if expected is None or ran.error else same_answer(ran.value, expected)
+    text = "" if ran.error else render_result(ran.value)
+    return TriedCall({}, text, ran.error, expected, agrees, ran.wall_s, call.text.strip())
+
+
+def _arguments(call: str, tool: Tool) -> dict[str, Any] | None:
     """The arguments of `gcd(12, b=18)`, where all of them are plain values; nothing is evaluated."""
-    if not isinstance(call, str):
-        return None
     try:
         node = ast.parse(call.strip(), mode="eval").body
         if not isinstance(node, ast.Call):

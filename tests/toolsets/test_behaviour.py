@@ -124,6 +124,14 @@ def test_without_calls_nothing_can_be_said(library: Library, sandbox: Sandbox) -
     assert "no recorded calls" in found.sentence()
 
 
+def test_where_no_call_runs_it_is_said_why(library: Library, sandbox: Sandbox) -> None:
+    code = "import nowhere\n\ndef {}(groups: list[int]) -> int:\n    return 1\n"
+    one, other = (put(library, code.format(name), call(1, groups=[1])) for name in ("gone", "lost"))
+    found = compare(one, other, library, sandbox=sandbox)
+    assert found.alike is None
+    assert "No module named 'nowhere'" in found.sentence()
+
+
 def test_calls_that_are_code_are_run_on_the_other_tool(library: Library, sandbox: Sandbox) -> None:
     def craft(word: str, sign: str, question: str, numbers: list[int], bound: int, positional: bool = False) -> Row:
         name = f"count_groups_{word}"

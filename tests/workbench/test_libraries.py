@@ -166,6 +166,18 @@ def test_trying_a_tool_runs_its_examples_in_the_sandbox_and_tells_a_wrong_one(ho
     assert as_json(tried)["calls"][0]["agrees"] is False
 
 
+def test_a_call_that_is_code_is_tried_around_the_tool_and_held_against_the_answer(home: Libraries) -> None:
+    problem = {"text": "Both?", "answer": "1,250 pens", "call": "data = [1000, 250]\nprint(total(data))"}
+    code = 'def total(values: list[int]) -> int:\n    """Total."""\n    return sum(values)\n'
+    row = home.tools.add({"code": code, "problems": [problem]})
+    (call,) = home.tools.try_(row.id).calls
+    assert (call.result, call.agrees, call.code) == ("1250", True, problem["call"])
+    home.tools.edit(row.id, problems=[{**problem, "answer": "7"}])
+    tried = home.tools.try_(row.id)
+    assert not tried.passed
+    assert "print(total(data)) -> 1250, expected 7" in str(tried)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

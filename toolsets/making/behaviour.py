@@ -62,6 +62,8 @@ class Comparison:
 class _Score:
     agreed: int = 0
     differs: str = ""
+    failed: str = ""
+    """Why the first call that neither can do fails."""
 
 
 def compare(first: Row, second: Row, library: Library, *, sandbox: Sandbox | None = None) -> Comparison:
@@ -85,7 +87,8 @@ def compare(first: Row, second: Row, library: Library, *, sandbox: Sandbox | Non
         return Comparison(first, second, False, differs="their parameters cannot be matched")
     if best.differs:
         return Comparison(first, second, False, agreed=best.agreed, differs=best.differs)
-    return Comparison(first, second, None, agreed=best.agreed, differs="too few of their calls return anything")
+    why = f" (the first fails: {best.failed.rstrip('.')})" if best.failed else ""
+    return Comparison(first, second, None, agreed=best.agreed, differs=f"too few of their calls return anything{why}")
 
 
 def alike(library: Library, sandbox: Sandbox | None = None) -> Callable[[Row, Row], bool | None]:
@@ -142,6 +145,7 @@ def _judge(
     score: _Score, one: Subject, other: Subject, call: Recorded, left: Ran, right: Ran, *, recorded: bool
 ) -> None:
     if left.error and right.error:
+        score.failed = score.failed or left.error
         return  # a call that neither can do tells nothing
     if not left.error and not right.error and same_value(left.value, right.value):
         score.agreed += left.value is not None
