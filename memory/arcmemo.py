@@ -35,6 +35,21 @@ _MAX_ALIASES: Final = 1000
 _PROBLEM_FIELDS: Final = frozenset({"concepts", "summary", "pseudocode", "solution", "problem_id"})
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML's own reader lets a second field of the same name replace the first without a word; this one refuses it."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    problem = f"it has {key.value!r} twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add((key.tag, key.value))
+        made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return made
+
+
 def read_concepts(path: Path) -> list[Snapshot]:
     """The concepts of a file; raises ImportRefused with the place where it is malformed."""
     try:
@@ -74,7 +89,7 @@ def _loaded(text: str, whence: str) -> Any:
         # A few aliases that point at each other grow into gigabytes; no file of concepts has so many.
         if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)) > _MAX_ALIASES:
             raise ImportRefused(f"There are more than {_MAX_ALIASES} YAML aliases in {whence}: write its values out.")
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""

@@ -161,6 +161,7 @@ def test_what_is_said_to_be_absent_is_absent_and_a_type_definition_is_a_concept(
         ("", "It is no concept|no concept in it"),
         ("- concept: a\n  kind: routine\n  parameters: [{name: x}, {name: x}]\n", "two parameters named 'x'"),
         ("- !!python/object/apply:os.system ['true']\n", "is no YAML"),
+        ("p:\n  recolor: {kind: routine}\n  recolor: {kind: type}\n", "line 3 is no YAML .*'recolor' twice"),
     ],
 )
 def test_a_yaml_that_is_malformed_half_way_is_refused_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
