@@ -250,11 +250,14 @@ class Host:
 
     def _end(self, run: Run, final: ev.RunFinished, error: WorkbenchError | None) -> None:
         driver = self.active.pop(run, None)
+        # A run that could not be gone on with stays interrupted, to be tried again.
+        still = driver is None and run._past is not None and run._past.resumed
         try:
             try:
                 if driver is not None:
                     driver.close()
-                run._writer.append(final)
+                if not still:
+                    run._writer.append(final)
             finally:
                 run._writer.close()
             if error is None:

@@ -102,6 +102,7 @@ class _Rehearsal:
         self.since: dict[str, int] = {}
         self.said: dict[str, str] = {}
         self.states: dict[str, State] = {}
+        self.newest: dict[str, int] = {}
         self.unclosed: set[str] = set()
         """Workers whose step is over and whose blocks the log does not show as frozen yet."""
         self.headless: set[str] = set()
@@ -127,7 +128,9 @@ class _Rehearsal:
                 self._stepped(payload)
             case ev.TextInjected():
                 self._told(payload)
-            case ev.BlockFrozen():
+            case ev.BlockOpened():
+                self.newest[payload.worker or ""] = payload.block
+            case ev.BlockFrozen() if payload.block in self.newest.values():  # not what a fork has put aside
                 self._frozen(payload)
             case ev.BlocksMerged():
                 levels = self.run._merged
@@ -223,6 +226,8 @@ class _Rehearsal:
 
     def _told(self, one: ev.TextInjected) -> None:
         run, calls, worker = self.run, self.driver.calls, self.run.space.workers[one.worker]
+        if one.source == "edit":
+            self._read(one.worker, self._take_back(one.worker, one.text))
         self.since[one.worker], self.said[one.worker] = 0, ""
         if one.line:
             self.driver._queue.pop(one.line, None)
@@ -241,12 +246,12 @@ class _Rehearsal:
                     calls.told(call)
 
     def _frozen(self, one: ev.BlockFrozen) -> None:
-        block = next((old for old in self.memory.blocks.values() if old.id == one.block), None)
-        owner = self.owners().get(one.block)
-        if owner is None or block is None:
-            return
+        owner = next(name for name, block in self.newest.items() if block == one.block)
+        if owner not in self.run.space.workers:
+            return  # the prompt, the separator
         worker = self.run.space.workers[owner]
         worker.closes = False
+        self.since[owner], self.said[owner] = 0, ""
         if owner in self.unclosed:
             self.unclosed.discard(owner)
             self.headless.add(owner)
@@ -255,12 +260,6 @@ class _Rehearsal:
             worker.begins = True
             worker.steps += bool(worker.step_ids)
             worker.step_ids.clear()
-
-    def owners(self) -> dict[int, str]:
-        if not hasattr(self, "_owners"):
-            opened = [one.payload for one in self.past.before if isinstance(one.payload, ev.BlockOpened)]
-            self._owners = {one.block: one.worker for one in opened if one.role == "worker" and one.worker}
-        return self._owners
 
     def _state(self, one: ev.WorkerStateChanged) -> None:
         if one.state == "paused":
@@ -341,6 +340,8 @@ class _Rehearsal:
             self._steer({"worker": None, "seed": changes.seed})
         if changes.sampling:
             self._steer({"worker": None, **changes.sampling})
+        if changes.say and run.closing:
+            raise UsageError("After that step the run gives its answer and hears nobody: choose an earlier one.")
         if changes.say:
             self.emit(ev.SayQueued("line-fork", changes.worker, changes.say, "now"))
             driver.say(changes.worker, changes.say, "line-fork")
@@ -361,21 +362,27 @@ class _Rehearsal:
         run.engine.freeze(worker.own)
         kept = worker.own.length - (self.since[name] - len(worker.pending))
         old = worker.own
-        driver.calls.forget(name, "a person replaced the words that it stood in.")
         driver._holding.discard(name)
         run.engine.cache.cut(old, kept)
-        worker.pending, worker.step_ids, worker.closes = [], [], False
+        worker.pending = []
         worker.open.append(run.space._new_block(name))
         self.emit(ev.BlockFrozen(driver._logged(old.id), kept))
-        driver.lanes[name] = driver.lanes[name].removesuffix(self.said[name])
-        run._texts[name] = _Text(run.engine.tokenizer)
-        run._step_text[name] = ""
-        self.unplanned[name].clear()
-        driver._readers[name]._plan = None
-        driver._readers[name]._renew()
+        read = self._take_back(name, text)
         run.inject(name, text, "edit")
-        driver.lanes[name] += text
-        driver._read(name, driver._readers[name].feed(text))
+        driver._read(name, read)
+
+    def _take_back(self, name: str, text: str) -> list[ReadCall | PlanEnded]:
+        """Text in the place of a worker's last words; returns the calls in it."""
+        run, driver, worker = self.run, self.driver, self.run.space.workers[name]
+        worker.step_ids, worker.closes = [], False
+        run._texts[name], run._step_text[name] = _Text(run.engine.tokenizer), ""
+        driver.lanes[name] = driver.lanes[name].removesuffix(self.said[name]) + text
+        driver.calls.forget(name, "a person replaced the words that it stood in.")
+        self.unplanned[name].clear()
+        reader = driver._readers[name]
+        reader._plan = None
+        reader._renew()
+        return reader.feed(text)
 
 
 def _sampling(given: Mapping[str, Any]) -> Sampling:

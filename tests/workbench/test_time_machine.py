@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,12 @@ def test_what_a_worker_said_is_replaced_and_nobody_hears_the_old_words_again(sam
     opened = [one.block for one in of(child, ev.BlockOpened) if one.worker == "Alice"]
     assert edit.block in opened
     assert child.prove(), str(child.prove())
+    for step in (14, None):  # the child's past is one to go on from, too
+        grandchild = child.fork(step)
+        assert grandchild.wait(LIMIT_S)
+        assert chosen(grandchild) == chosen(child)
+        assert grandchild.answer == child.answer
+        assert grandchild.prove()
 
 
 def test_a_fork_that_makes_no_sense_is_refused_in_one_sentence(sampled: Any) -> None:
@@ -192,6 +199,22 @@ def test_an_interrupted_run_goes_on_and_repeats_no_change(effect: Any, end: str,
         assert ("unknown" in told[0]) == (effect == "write")
         assert [one.seq for one in run.events()] == list(range(1, len(list(run.events())) + 1))
         assert run.prove()
+
+
+def test_an_interrupted_run_of_another_model_is_refused_and_stays_interrupted(tmp_path: Path) -> None:
+    with Workbench(data_dir=tmp_path, workers=1, max_tokens=20) as bench:
+        whole = bench.run("1. Is 97 a prime number?")
+        assert whole.wait(LIMIT_S)
+        first, *others = [one.payload for one in whole.events()][:20]
+        assert isinstance(first, ev.RunStarted)
+        with bench.log.open_run("killed", "a task", "embedded") as writer:
+            for payload in (replace(first, model_fingerprint="0f1e"), *others):
+                writer.append(payload)
+        run = bench.resume("killed")
+        assert run.wait(LIMIT_S)
+        with pytest.raises(UsageError, match="model has changed"):
+            _ = run.answer
+        assert bench.log.summary("killed").status == "interrupted"
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "combined"])
