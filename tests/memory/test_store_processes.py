@@ -45,6 +45,8 @@ def say(*words):
 
 # Kills itself at its n-th stage: a stage is an SQL statement, or the opening, syncing, renaming or removal of a file.
 STAGED_WRITES = """
+import faiss  # once, before the children are made: each would import it anew
+
 def arm(folder, at):
     reached = 0
     def stage(*_):
