@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
 from hogwild.families import TRY, ModelFacts, facts_of, refuse
+from hogwild.packed import pack
 from hogwild.seam import ATTENTION
 
 HALF_ABOVE = 1_500_000_000
@@ -73,6 +74,7 @@ def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device)
     if dtype == "auto" and device.type == "cpu":
         model.to(torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16)
     model.to(device).eval()
+    pack(model)
     return Loaded(model, _tokenizer(directory), facts_of(model), directory)
 
 

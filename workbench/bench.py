@@ -18,13 +18,14 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from workbench import bench_engine, bench_plans, bench_sandbox, bench_stream
+from workbench import bench_engine, bench_papers, bench_plans, bench_sandbox, bench_stream
 from workbench.bench_rows import Row
 
 HISTORY = Path("bench.jsonl")
 GROUPS: Final[dict[str, Callable[[bool], Iterator[Row]]]] = {
     "start": bench_engine.start,
     "engine": bench_engine.rows,
+    "papers": bench_papers.rows,
     "plans": bench_plans.rows,
     "sandbox": bench_sandbox.rows,
     "stream": bench_stream.rows,

@@ -15,7 +15,7 @@ from workbench.bench_rows import row
 
 def test_groups_of_figures_are_chosen_by_name() -> None:
     assert bench._groups("sandbox, plans") == ["sandbox", "plans"]
-    with pytest.raises(argparse.ArgumentTypeError, match="name some of start, engine, plans, sandbox"):
+    with pytest.raises(argparse.ArgumentTypeError, match="name some of start, engine, papers, plans, sandbox"):
         bench._groups("plans,speed")
 
 

@@ -1,0 +1,42 @@
+"""Packed linear layers: the same numbers, and only where nobody notices another difference."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_models
+import torch
+from torch import nn
+
+from hogwild.packed import MOST_ROWS, PackedLinear, _can_pack, pack
+
+pytestmark = pytest.mark.skipif(not _can_pack(), reason="this torch cannot pack weights")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 5, MOST_ROWS, MOST_ROWS + 1])
+def test_a_packed_layer_gives_what_the_layer_gave(rows: int, bias: bool) -> None:
+    layer, x = nn.Linear(96, 160, bias=bias), torch.randn(1, rows, 96)
+    with torch.inference_mode():
+        before = layer(x)
+        assert pack(layer, least_bytes=0) == 1
+        assert isinstance(layer, PackedLinear)
+        torch.testing.assert_close(layer(x), before, rtol=1e-5, atol=1e-5)
+
+
+def test_a_changed_weight_is_used_as_it_is_now_and_gradients_flow() -> None:
+    layer, x = nn.Linear(64, 64), torch.randn(2, 64)
+    pack(layer, least_bytes=0)
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+    with torch.no_grad():
+        layer.weight.mul_(2)
+        torch.testing.assert_close(layer(x), x @ layer.weight.t() + layer.bias)
+
+
+def test_small_models_stay_as_they_are_and_a_packed_model_gives_the_same_logits() -> None:
+    model, ids = tiny_models.build("qwen2"), torch.tensor([[3, 5, 8]])
+    assert pack(model) == 0
+    with torch.inference_mode():
+        before = model(ids).logits
+        assert pack(model, least_bytes=0) == 15
+        torch.testing.assert_close(model(ids).logits, before, rtol=1e-4, atol=1e-4)
