@@ -1,20 +1,153 @@
-"""The first run of a newcomer: from the launcher's card over the form to lanes that move, pause and stop."""
+"""What people do with runs that go on, in JupyterLab: from the launcher's card to a fork, a kill and a resumption."""
 
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
 from typing import Any
 
-from lab_server import Lab
+import pytest
+from lab_server import Lab, execute, open_lab
+
+sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
+
+from scripted_model import save
+
+from workbench.log import RunLog
+from workbench.paths import log_path
+
+FOR_EVER = (
+    ["# Alice\n", "tick ", "tick "],
+    ["# Bob\n", "tock ", "tock "],
+    ["(hello)", "tick "],
+    ["Joint answer:\n", "Never."],
+)
+LANES = "() => document.querySelector('.wb-lanes').innerText.length"
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save(tmp_path_factory.mktemp("endless"), *FOR_EVER, max_positions=50_000))
+
+
+@pytest.fixture
+def endless_run(lab: Lab, endless: str) -> str:
+    """A run that goes on until it is stopped; held, so that it leaves the machine to the browser."""
+    run_id = str(lab.api("runs", {"task": "What?", "settings": {"model": endless, "memory": "none"}})["run_id"])
+    lab.api(f"runs/{run_id}/control", {"command": "pause"})
+    return run_id
+
+
+def panel_of(page: Any, run_id: str) -> Any:
+    execute(page, "agent-workbench:open-run", runId=run_id)
+    panel = page.locator(f"[id='agent-workbench-run-{run_id}']")
+    panel.locator(".wb-status[data-status='paused']").wait_for()
+    return panel
+
+
+def press(panel: Any, name: str) -> None:
+    panel.get_by_role("button", name=name, exact=True).click()
 
 
 def test_a_run_from_the_launcher_moves_live_pauses_and_stops(lab: Lab, at_lab: Any) -> None:
     at_lab.locator(".jp-LauncherCard", has_text="Agent run").click()
     at_lab.get_by_role("button", name="Start the run").click()
     panel = at_lab.locator(".wb-main:has(.wb-lane)")
-    panel.get_by_role("button", name="Pause", exact=True).click()
+    press(panel, "Pause")
     panel.locator(".wb-status[data-status='paused']").wait_for()
     assert panel.locator(".wb-lane").count() == 2
-    letters = "() => document.querySelector('.wb-lanes').innerText.length"
-    before = at_lab.evaluate(letters)
-    panel.get_by_role("button", name="Resume", exact=True).click()
-    at_lab.wait_for_function(f"(was) => ({letters})() > was", arg=before)
-    panel.get_by_role("button", name="Stop").click()
+    before = at_lab.evaluate(LANES)
+    press(panel, "Resume")
+    at_lab.wait_for_function(f"(was) => ({LANES})() > was", arg=before)
+    press(panel, "Stop")
     panel.locator(".wb-status[data-status='stopped']").wait_for()
+
+
+def test_what_a_person_says_and_does_is_seen_in_the_panel_and_in_the_log(
+    lab: Lab, at_lab: Any, endless_run: str
+) -> None:
+    panel = panel_of(at_lab, endless_run)
+    press(panel, "Step")
+    panel.locator(".wb-say").get_by_label("Say").fill("hello")
+    press(panel, "Send")
+    panel.locator(".wb-injected[data-source='person']", has_text="hello").wait_for()
+    panel.locator(".wb-say").get_by_label("when", exact=True).select_option("queued")
+    panel.locator(".wb-say").get_by_label("Say").fill("later")
+    press(panel, "Send")
+    press(panel, "Edit")
+    panel.locator(".wb-queue input").fill("much later")
+    press(panel, "Save")
+    panel.locator(".wb-queued", has_text="much later").wait_for()
+    press(panel, "Take back")
+    panel.locator(".wb-queued").wait_for(state="detached")
+    press(panel, "Add worker")
+    panel.locator(".wb-lane").nth(2).wait_for()
+    panel.get_by_label("Settings of Bob").click()
+    panel.locator(".wb-popover").get_by_label("Temperature").locator("visible=true").fill("0.5")
+    panel.get_by_role("button", name="Set", exact=True).locator("visible=true").click()
+    panel.get_by_label("Settings of Carol").click()
+    press(panel, "Retire Carol")
+    panel.locator(".wb-lane .wb-state[data-state='finished']").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+    events = RunLog(log_path(lab.data)).events(endless_run)
+    done = [event.payload.command for event in events if event.kind == "steered"]
+    assert done == ["pause", "step", "add_worker", "set_sampling", "retire_worker", "stop"]
+    changed = next(event.payload for event in events if event.kind == "sampling_changed")
+    assert (changed.worker, changed.sampling["temperature"]) == ("Bob", 0.5)
+
+
+def test_a_reload_during_a_run_shows_every_event_once(lab: Lab, page: Any, endless_run: str) -> None:
+    open_lab(lab, page, secrets.token_hex(4))
+    panel = panel_of(page, endless_run)
+    press(panel, "Resume")
+    page.wait_for_function(f"() => ({LANES})() > 200")
+    open_lab(lab, page, secrets.token_hex(4))
+    execute(page, "agent-workbench:open-run", runId=endless_run)
+    panel = page.locator(f"[id='agent-workbench-run-{endless_run}']")
+    panel.locator(".wb-status[data-status='running']").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+    events = RunLog(log_path(lab.data)).events(endless_run)
+    wrote = "".join(
+        one["text"]
+        for event in events
+        if event.kind == "tokens_added"
+        for one in event.payload.tokens
+        if one["worker"] == "Bob"
+    )
+    assert panel.locator(".wb-lane").nth(1).locator(".wb-words").inner_text().split() == wrote.split()
+
+
+def test_a_killed_engine_is_told_restarted_with_a_click_and_the_run_resumed(
+    lab: Lab, at_lab: Any, endless_run: str
+) -> None:
+    panel = panel_of(at_lab, endless_run)
+    os.kill(lab.api("status")["engine"]["pid"], signal.SIGKILL)
+    panel.locator(".wb-banner[data-kind='dead']").wait_for(timeout=3000)
+    press(panel, "Restart the engine")
+    press(panel, "Resume from the log")
+    panel.locator(".wb-status[data-status='running'], .wb-status[data-status='paused']").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+
+
+def test_a_fork_begins_at_the_step_that_is_shown_and_is_compared_with_its_parent(
+    lab: Lab, at_lab: Any, endless_run: str
+) -> None:
+    panel = panel_of(at_lab, endless_run)
+    for steps in (1, 2, 3):
+        press(panel, "Step")
+        panel.locator(".wb-step", has_text=f"of {steps}").wait_for()
+    panel.locator(".wb-scrubber input").fill("2")
+    press(panel, "Fork here")
+    panel.locator(".wb-fork").get_by_label("Say").fill("hello")
+    press(panel, "Start the fork")
+    forked = at_lab.locator(".wb-main:visible").locator(".wb-injected[data-source='person']", has_text="hello")
+    forked.wait_for()
+    child = next(row["run_id"] for row in lab.api("runs")["runs"] if (row["parent"] or {}).get("run_id") == endless_run)
+    for run_id in (child, endless_run):
+        lab.api(f"runs/{run_id}/control", {"command": "stop"})
+    execute(at_lab, "agent-workbench:compare-runs", left=endless_run, right=child)
+    at_lab.locator(".wb-summary", has_text="They share everything up to step 2.").wait_for()

@@ -109,10 +109,11 @@ const panel: JupyterFrontEndPlugin<void> = {
         const runId = String(args.runId ?? "");
         const there = tracker.find((widget) => widget.content.runId === runId);
         if (there) {
+          if (args.again === true) there.content.again();
           shell.activateById(there.id);
           return there;
         }
-        const content = new RunWidget(runId, contextFor(app, api, tr, runId), new EngineAwareTransport(api), themes);
+        const content = new RunWidget(runId, contextFor(app, api, tr, runId), () => new EngineAwareTransport(api), themes);
         const widget = new MainAreaWidget({ content });
         widget.toolbar.hide();
         widget.id = `agent-workbench-run-${runId}-area`;
@@ -126,7 +127,7 @@ const panel: JupyterFrontEndPlugin<void> = {
       execute: (args) => {
         const [left, right] = [String(args.left), String(args.right)];
         const id = `agent-workbench-compare-${left}-${right}`;
-        const content = new CompareWidget(tr, run(left), run(right), id);
+        const content = new CompareWidget(tr, run(left), run(right), id, api.get(`runs/compare?a=${encodeURIComponent(left)}&b=${encodeURIComponent(right)}`));
         const widget = new MainAreaWidget({ content });
         widget.toolbar.hide();
         widget.id = `${id}-area`;

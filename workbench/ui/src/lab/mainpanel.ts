@@ -3,7 +3,7 @@
 import type { CommandRegistry } from "@lumino/commands";
 import { Widget } from "@lumino/widgets";
 import type { IThemeManager } from "@jupyterlab/apputils";
-import { ALL_COMMANDS, type Actions, type Context, type Translate } from "../panel/context.ts";
+import { SERVER_COMMANDS, type Actions, type Context, type Translate } from "../panel/context.ts";
 import { freshId, make, show, write } from "../panel/dom.ts";
 import { RunPanel } from "../panel/panel.ts";
 import { SocketTransport } from "../transport/socket.ts";
@@ -13,11 +13,13 @@ import { icon } from "./icon.ts";
 
 export function actionsOf(api: IWorkbench, commands: CommandRegistry, runId: string): Actions {
   return {
-    commands: ALL_COMMANDS,
+    commands: SERVER_COMMANDS,
     steer: async (command, args = {}) => {
-      const answer = await api.post(`runs/${encodeURIComponent(runId)}/control`, { command, ...args });
-      if (command === "fork" && answer?.run_id) void commands.execute("agent-workbench:open-run", { runId: answer.run_id });
-      if (command === "fork" || command === "resume_interrupted") api.announceRuns();
+      const path = `runs/${encodeURIComponent(runId)}`;
+      if (command !== "fork" && command !== "resume_interrupted") return api.post(`${path}/control`, { command, ...args });
+      const answer = await api.post<{ run_id: string }>(`${path}/${command === "fork" ? "fork" : "resume"}`, args);
+      api.announceRuns();
+      await commands.execute("agent-workbench:open-run", { runId: answer.run_id, again: command !== "fork" });
       return answer;
     },
     export: async () => {
@@ -77,17 +79,17 @@ export class EngineAwareTransport implements Transport {
     const mayHaveDied = this.steered && !(this.last.kind === "ended" && this.last.finished);
     const engineDied = mayHaveDied && this.api.status?.engine.state === "dead";
     const told = this.steers ? this.last : { ...this.last, steered: undefined };
-    this.receiver?.connection(engineDied && this.last.kind !== "failed" ? { kind: "dead" } : told);
+    this.receiver?.connection(engineDied && this.last.kind !== "failed" ? { kind: "dead", finished: this.last.kind === "ended" ? false : undefined } : told);
   }
 }
 
 export class RunWidget extends Widget {
-  readonly panel: RunPanel;
+  panel: RunPanel;
 
   constructor(
     readonly runId: string,
-    context: Context,
-    transport: Transport,
+    private readonly context: Context,
+    private readonly connect: () => Transport,
     private readonly themes: IThemeManager | null,
   ) {
     super();
@@ -100,9 +102,16 @@ export class RunWidget extends Widget {
     this.node.tabIndex = -1;
     this.node.setAttribute("role", "region");
     this.node.setAttribute("aria-label", context.tr("Run %1", runId));
-    this.panel = new RunPanel(context, transport, runId);
+    this.panel = new RunPanel(context, connect(), runId);
     this.node.append(this.panel.node);
     themes?.themeChanged.connect(this.onTheme, this);
+  }
+
+  /** Show the run from its first event on: its log had come to an end, and goes on. */
+  again(): void {
+    this.panel.dispose();
+    this.panel = new RunPanel(this.context, this.connect(), this.runId);
+    this.node.append(this.panel.node);
   }
 
   dispose(): void {

@@ -29,6 +29,9 @@ export const ALL_COMMANDS: ReadonlySet<string> = new Set([
   "retire_worker", "set_sampling",
 ]);
 
+/** What the server does beside: new runs from old ones. */
+export const SERVER_COMMANDS: ReadonlySet<string> = new Set([...ALL_COMMANDS, "fork", "resume_interrupted"]);
+
 export function can(context: Context, command: string): boolean {
   return context.actions?.commands.has(command) ?? false;
 }

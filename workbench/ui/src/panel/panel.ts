@@ -14,6 +14,7 @@ import { CacheMap } from "./cachemap.ts";
 import { can, plural, stateName, type Context } from "./context.ts";
 import { Dag } from "./dag.ts";
 import { freshId, make, NextFrame, setAttribute, show, write } from "./dom.ts";
+import { ForkForm } from "./fork.ts";
 import { LanesView, running } from "./lanes.ts";
 import { Outcome } from "./outcome.ts";
 import { Scrubber } from "./scrubber.ts";
@@ -33,6 +34,7 @@ export class RunPanel {
   private readonly dag: Dag;
   private readonly outcome: Outcome;
   private readonly scrubber: Scrubber;
+  private readonly forking: ForkForm;
   private readonly status = make("span", { class: "wb-status" });
   private readonly said = make("span", { class: "wb-hidden", role: "status", "aria-live": "polite" });
   private readonly title = make("span", { class: "wb-title" });
@@ -65,6 +67,7 @@ export class RunPanel {
     this.dag = new Dag(context);
     this.outcome = new Outcome(context);
     this.steering = new Steering(context);
+    this.forking = new ForkForm(context, (changes) => this.steering.send("fork", changes));
     this.scrubber = new Scrubber(context, (moment) => this.scrub(moment), () => this.fork());
     this.task = make("details", { class: "wb-task" }, [make("summary", {}, [context.tr("Task")]), make("pre", { tabindex: 0 })]);
     this.exporting = this.exportButtons();
@@ -115,7 +118,7 @@ export class RunPanel {
   private connected(connection: Connection): void {
     this.connection = connection;
     this.steered = connection.steered ?? this.steered;
-    if (connection.kind === "ended" && !connection.finished) this.history.interrupted();
+    if (connection.finished === false) this.history.interrupted();
     this.frame.ask();
   }
 
@@ -201,12 +204,8 @@ export class RunPanel {
   }
 
   private fork(): void {
-    const { actions } = this.context;
-    const seq = this.shownState.seq;
-    void this.steering.send("fork", { at: seq }).then(() => {
-      const child = this.history.live.children.at(-1);
-      if (child) actions?.open?.(child.run_id);
-    });
+    const step = this.moment === null ? null : this.shownState.step;
+    this.forking.open(this.shownState, step);
   }
 
   private exportButtons(): HTMLElement {
@@ -242,7 +241,7 @@ export class RunPanel {
     };
     this.node.append(
       head, this.banner, this.steering.refusal, this.said, this.task, this.steering.saying, this.steering.queue, this.lanes.node,
-      this.scrubber.node,
+      this.scrubber.node, this.forking.node,
       make("div", { class: "wb-pictures" }, [
         section("time", tr("Time and attention"), [this.timeline.node]),
         section("cache", tr("Cache map"), [this.cache.node]),
