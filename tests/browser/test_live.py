@@ -151,3 +151,16 @@ def test_a_fork_begins_at_the_step_that_is_shown_and_is_compared_with_its_parent
         lab.api(f"runs/{run_id}/control", {"command": "stop"})
     execute(at_lab, "agent-workbench:compare-runs", left=endless_run, right=child)
     at_lab.locator(".wb-summary", has_text="They share everything up to step 2.").wait_for()
+
+
+def test_the_panels_export_opens_as_a_notebook_that_shows_the_run(lab: Lab, at_lab: Any, endless_run: str) -> None:
+    panel = panel_of(at_lab, endless_run)
+    press(panel, "Step")
+    panel.locator(".wb-step", has_text="of 1").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+    press(panel, "Export as notebook")
+    shown = at_lab.locator(".jp-Notebook .wb-run")
+    shown.locator(".wb-lane").first.wait_for()
+    assert shown.locator(".wb-status[data-status='stopped']").count() == 1
+    assert (lab.root / f"run-{endless_run}.ipynb").is_file()
