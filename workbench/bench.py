@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from workbench import bench_engine, bench_papers, bench_plans, bench_sandbox, bench_stream
+from workbench import bench_engine, bench_panel, bench_papers, bench_plans, bench_sandbox, bench_stream
 from workbench.bench_rows import Row
 
 HISTORY = Path("bench.jsonl")
@@ -29,6 +29,7 @@ GROUPS: Final[dict[str, Callable[[bool], Iterator[Row]]]] = {
     "plans": bench_plans.rows,
     "sandbox": bench_sandbox.rows,
     "stream": bench_stream.rows,
+    "panel": bench_panel.rows,
 }
 """By name, in the order in which they run; each is told whether it has to be quick."""
 

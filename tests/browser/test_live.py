@@ -125,7 +125,7 @@ def test_a_killed_engine_is_told_restarted_with_a_click_and_the_run_resumed(
 ) -> None:
     panel = panel_of(at_lab, endless_run)
     os.kill(lab.api("status")["engine"]["pid"], signal.SIGKILL)
-    panel.locator(".wb-banner[data-kind='dead']").wait_for(timeout=3000)
+    panel.locator(".wb-banner[data-kind='dead']").wait_for()
     press(panel, "Restart the engine")
     press(panel, "Resume from the log")
     panel.locator(".wb-status[data-status='running'], .wb-status[data-status='paused']").wait_for()

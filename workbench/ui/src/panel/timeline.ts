@@ -67,7 +67,7 @@ export class Timeline {
     for (const lane of state.lanes) this.drawRow(this.rowOf(lane.worker), lane, owners, workers);
     write(
       this.note,
-      owners.length
+      owners.length || state.steps === 0
         ? tr("Bar: what the worker did, its calls and what it was told. Ribbon: the share of its attention on each worker's blocks.")
         : tr("This run did not log attention. Start a run with attention logged to see who looks at whom."),
     );
