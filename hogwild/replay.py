@@ -1,7 +1,8 @@
 """Teacher-forced replay: a finished run of several workers as one forward, with the masks and turns that each saw.
 
 In: tapes (who saw what). Out: logits for every token of every tape, as the step-by-step run computed them, all at once
-and differentiable. Training uses it; so do verification and resuming. Above: `hogwild.embedded.train`, `engine.replay`.
+and differentiable. Training uses it; so do verification and resuming. On a CUDA device training packs its strips
+beforehand (`pack`) and attends with kernels that keep no scores. Above: `hogwild.embedded.train`, `engine.replay`.
 Below: `hogwild_kernels` (the same attention as a live step), `seam.py`.
 """
 
@@ -9,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hogwild.families import ModelFacts
-from hogwild.seam import ATTENTION
+from hogwild.seam import ATTENTION, Shared
 from hogwild.tape import Tape
 from hogwild_kernels import AttentionPlan, attend, plan_attention
+from hogwild_kernels.run_tables import Run, RunTables, fits, run_tables
 
 
 @dataclass(frozen=True)
@@ -55,25 +59,84 @@ def lay_out(tape: Tape) -> Strip:
         at += size[block]
     column = {block: index for index, block in enumerate(order)}
     token_ids, positions = [0] * at, [0] * at
-    turns = torch.zeros(at, len(order), dtype=torch.int32)
-    visible = torch.zeros(at, len(order), dtype=torch.int32)
+    rows: list[int] = []
+    cells: list[tuple[int, int, int]] = []
     for chunk in tape.chunks:
         row, n = first_row[chunk.block] + chunk.at, len(chunk.tokens)
         token_ids[row : row + n] = chunk.tokens
         positions[row : row + n] = range(chunk.at, chunk.at + n)
-        visible[row : row + n, column[chunk.block]] = torch.arange(chunk.at + 1, chunk.at + n + 1, dtype=torch.int32)
-        for seen in chunk.seen:
-            turns[row : row + n, column[seen.block]] = seen.turn
-            visible[row : row + n, column[seen.block]] = seen.length
+        own = column[chunk.block]
+        others = [(column[seen.block], seen.turn, seen.length) for seen in chunk.seen]
+        for index in range(n):
+            rows += [row + index] * (1 + len(others))
+            cells.append((own, 0, chunk.at + index + 1))
+            cells += others
+    table = np.zeros((2, at, len(order)), dtype=np.int32)
+    columns, turns, lengths = np.array(cells, dtype=np.int32).reshape(-1, 3).T
+    table[0, rows, columns] = turns
+    table[1, rows, columns] = lengths
     return Strip(
         torch.tensor(token_ids),
         torch.tensor(positions),
         causal,
         tuple(size[block] for block in order),
-        turns[causal:],
-        visible[causal:],
+        torch.from_numpy(table[0, causal:]),
+        torch.from_numpy(table[1, causal:]),
         first_row,
     )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Strips packed for a CUDA device: token_ids, positions `[1, N]`, and the tables of their attention.
+
+    N is padded, so that one size is compiled and allocated once; padding rows see nothing.
+    """
+
+    token_ids: Tensor
+    positions: Tensor
+    tables: RunTables
+
+    def to(self, device: torch.device | str) -> Packed:
+        ids, positions = (x.to(device, non_blocking=True) for x in (self.token_ids, self.positions))
+        return Packed(ids, positions, self.tables.to(device))
+
+
+def pack(strips: Sequence[Strip], length: int = 0) -> Packed:
+    """Pack strips one after another, padded to at least `length` rows."""
+    token_ids = torch.cat([strip.token_ids for strip in strips])
+    positions = torch.cat([strip.positions for strip in strips])
+    padding = (0, max(0, length - len(token_ids)))
+    tables = run_tables([Run(strip.causal, strip.sizes, strip.turns, strip.visible) for strip in strips])
+    return Packed(F.pad(token_ids, padding)[None], F.pad(positions, padding)[None], tables)
+
+
+def packs(facts: ModelFacts) -> bool:
+    """Whether `PackedReplay` can attend for such a model here: its kernels take some head sizes and need Triton."""
+    return find_spec("triton") is not None and fits(facts.head_dim, facts.rotary)
+
+
+class PackedReplay:
+    """Packed strips in one forward on the device where they lie; the `shared` of the seam."""
+
+    def __init__(self, packed: Packed, facts: ModelFacts) -> None:
+        self.packed, self.facts = packed, facts
+
+    def forward(self, model: Any, **kwargs: Any) -> Any:
+        """As `Replay.forward`."""
+        return _forward(model, self.packed.token_ids, self.packed.positions, self, **kwargs)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        rotary = self.facts.rotary if self.facts.has_rope(layer) else None
+        from hogwild_kernels.whole_runs import attend_runs  # needs Triton, the extra [gpu]
+
+        return attend_runs(query, key, value, self.packed.tables, rotary, scaling)
+
+
+def _forward(model: Any, token_ids: Tensor, positions: Tensor, shared: Shared, **kwargs: Any) -> Any:
+    if model.config._attn_implementation != ATTENTION:
+        model.set_attn_implementation(ATTENTION)
+    return model(input_ids=token_ids, position_ids=positions, use_cache=False, shared=shared, **kwargs)
 
 
 class Replay:
@@ -97,9 +160,7 @@ class Replay:
 
     def forward(self, model: Any, **kwargs: Any) -> Any:
         """The model's own output object over the packed tokens; extra arguments (logits_to_keep, ...) are passed on."""
-        if model.config._attn_implementation != ATTENTION:
-            model.set_attn_implementation(ATTENTION)
-        return model(input_ids=self.token_ids, position_ids=self.positions, use_cache=False, shared=self, **kwargs)
+        return _forward(model, self.token_ids, self.positions, self, **kwargs)
 
     def offsets(self) -> list[int]:
         """First packed row of each strip."""

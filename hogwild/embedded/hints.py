@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hogwild.embedded.phrases import WORDS, WORDS_HELD_OUT
+from hogwild.embedded.wordings import unfold
 from hogwild.embedded.worksheets import Call, Draw, held_out_year
 from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
@@ -96,16 +96,23 @@ def _hinted(question: str, concept: Concept, calls: list[tuple[str, dict[str, An
 def _price(draw: Draw) -> Hinted | None:
     quality = draw.rng.choice(QUALITIES_HELD_OUT if draw.held_out else QUALITIES)
     thing = draw.rng.choice(GOODS_HELD_OUT if draw.held_out else GOODS)
+    if not draw.held_out and draw.rng.random() < 0.6:
+        quality, thing = draw.word(), draw.word()
     percent, price = 5 * draw.rng.randint(1, 12), draw.whole(3, least=10)
     off = draw.rng.random() < 0.6
     name = f"{quality} discount" if off else f"{quality} fee"
     how = f"the {name} is {percent} percent, {'taken off' if off else 'added'}"
     texts = (
-        ("What does a {t} of {p} euros cost {w} the {n}?", "Give the price of a {t} of {p} euros {w} the {n}.")
+        (
+            "<What does|How much does> a {t} of {p} euros cost {w} the {n}?",
+            "<Give|Tell me|Find> the price of a {t} of {p} euros {w} the {n}.",
+            "A {t} <costs|is> {p} euros. What <is the price|do I pay|does it cost> {w} the {n}?",
+            "What is the price of a {t} of {p} euros {w} the {n}?",
+        )
         if not draw.held_out
         else ("How much is a {t} of {p} euros {w} the {n}?",)
     )
-    text = draw.rng.choice(texts).format(t=thing, p=price, n=name, w="after" if off else "with")
+    text = unfold(draw.rng.choice(texts), draw.rng).format(t=thing, p=price, n=name, w="after" if off else "with")
     share = ("percent_of", {"percent": percent, "value": price})
     last = ("subtract" if off else "add", {"a": price, "b": "$1"})
     return _hinted(text, Concept(name.capitalize(), f"{name}", how), [share, last])
@@ -116,11 +123,16 @@ def _pack(draw: Draw) -> Hinted | None:
     held, count = draw.rng.randint(2, 60), draw.whole(2, least=2)
     thing = draw.rng.choice(("eggs", "cards", "nails", "rolls", "books"))
     texts = (
-        ("How many {t} are in {c} {w} packs?", "{c} {w} packs of {t}: how many {t}?")
+        (
+            "How many {t} are in {c} {w} packs?",
+            "{c} {w} packs of {t}: how many {t}?",
+            "<I have|We have|There are> {c} {w} packs. How many {t} <is that|are there>?",
+            "<Count|Find the number of|Give the number of> {t} in {c} {w} packs.",
+        )
         if not draw.held_out
         else ("If I buy {c} {w} packs, how many {t} do I get?",)
     )
-    text = draw.rng.choice(texts).format(t=thing, c=count, w=word)
+    text = unfold(draw.rng.choice(texts), draw.rng).format(t=thing, c=count, w=word)
     concept = Concept(f"{word.capitalize()} pack", f"{word} packs", f"one {word} pack holds {held}; multiply")
     return _hinted(text, concept, [("multiply", {"a": count, "b": held})])
 
@@ -133,26 +145,36 @@ def _days(draw: Draw) -> Hinted | None:
     office = draw.rng.random() < 0.5
     how = "leave out weekends" if office else "count every day"
     texts = (
-        ("How many {q} days are between {start} and {end}?", "Count the {q} days from {start} to {end}.")
+        (
+            "How many {q} days are between {start} and {end}?",
+            "Count the {q} days from {start} to {end}.",
+            "<Give|Find|Tell me> the <number|count> of {q} days between {start} and {end}.",
+            "Between {start} and {end}, how many {q} days are there?",
+        )
         if not draw.held_out
         else ("From {start} until {end}, how many {q} days is that?",)
     )
-    text = draw.rng.choice(texts).format(q=quality, **span)
+    text = unfold(draw.rng.choice(texts), draw.rng).format(q=quality, **span)
     concept = Concept(f"{quality.capitalize()} days", f"{quality} days", how)
     return _hinted(text, concept, [("workdays_between" if office else "days_between", dict(span))])
 
 
 def _alias(draw: Draw) -> Hinted | None:
     """A word that stands for a built-in tool of two numbers."""
-    word = draw.rng.choice(WORDS_HELD_OUT if draw.held_out else WORDS)
+    word = draw.word()
     tool = draw.rng.choice(("add", "subtract", "multiply", "gcd", "lcm", "remainder"))
     arguments, shown = draw.arguments(tool)
     texts = (
-        ("What is the {w} value of {a} and {b}?", "Find the {w} value of {a} and {b}.")
+        (
+            "<What is|What's> the {w} value of {a} and {b}?",
+            "<Find|Compute|Give|Tell me> the {w} value of {a} and {b}.",
+            "{a} and {b}: what is their {w} value?",
+            "Take {a} and {b}. What is the {w} value?",
+        )
         if not draw.held_out
         else ("For {a} and {b}, give the {w} value.",)
     )
-    text = draw.rng.choice(texts).format(w=word, **shown)
+    text = unfold(draw.rng.choice(texts), draw.rng).format(w=word, **shown)
     description = BUILTINS[tool].description
     concept = Concept(f"{word.capitalize()} value", f"{word} value", description[0].lower() + description[1:])
     return _hinted(text, concept, [(tool, arguments)])

@@ -17,7 +17,7 @@ from hogwild.embedded.script import SLIP, STEADY, Encoder, Habits, Lesson, play
 from hogwild.embedded.worksheets import Split, Worksheet, make_worksheet
 from hogwild.embedded.world import Scope, make_sheet
 from hogwild.layouts import LAYOUTS
-from hogwild.replay import Strip, lay_out
+from hogwild.replay import Packed, Strip, lay_out, pack
 
 KINDS = ("begin", "claim", "restate", "call", "answer", "conclude", "review", "withdraw", "joint", "other")
 
@@ -52,12 +52,13 @@ MISHAPS = Habits(slips=0.06, busy=0.06)
 CHECKED = Habits(slips=0.2, busy=0.05, check_every=60)
 
 FIRST_STEPS = Stage(0.04, {1: 0.6, 2: 0.4}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 3), renamed=0.1),))
-SINGLE = Sheets(0.3)
+SINGLE = Sheets(0.2)
 MANY = Sheets(0.14, items=(6, 13), crowd=True, habits=MISHAPS)
-PLANS = Sheets(0.22, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.3}), habits=Habits(busy=0.04))
-UNSEEN = Sheets(0.08, Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7}))
+LONG = Sheets(0.03, items=(14, 32))
+PLANS = Sheets(0.24, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.3}), habits=Habits(busy=0.04))
+UNSEEN = Sheets(0.12, Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7}))
 HINTED = Sheets(
-    0.1, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})
+    0.14, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})
 )
 TOGETHER = Sheets(
     0.16,
@@ -67,9 +68,9 @@ TOGETHER = Sheets(
 
 EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
 """One or two single calls by two workers."""
-WHOLE_WORLD = (FIRST_STEPS, Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, PLANS, UNSEEN, HINTED, TOGETHER)))
+WHOLE_WORLD = (FIRST_STEPS, Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, HINTED, TOGETHER)))
 """From random weights to everything."""
-WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, PLANS, UNSEEN, HINTED, TOGETHER)),)
+WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, HINTED, TOGETHER)),)
 """For a model that solves single calls already."""
 CURRICULA = {"whole": WHOLE_WORLD, "widen": WIDEN}
 
@@ -83,6 +84,25 @@ class Batch:
     targets: Tensor
     kinds: Tensor
     num_tokens: int
+
+    def packed(self, length: int) -> PackedBatch:
+        """The same, packed for a CUDA device and padded to `length` rows."""
+        return PackedBatch(pack(self.strips, length), self.rows, self.targets, self.kinds, self.num_tokens)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """A batch whose strips are packed; `rows`, `targets`, `kinds` as in `Batch`."""
+
+    packed: Packed
+    rows: Tensor
+    targets: Tensor
+    kinds: Tensor
+    num_tokens: int
+
+    def to(self, device: torch.device | str) -> PackedBatch:
+        rows, targets = (x.to(device, non_blocking=True) for x in (self.rows, self.targets))
+        return PackedBatch(self.packed.to(device), rows, targets, self.kinds, self.num_tokens)
 
 
 def stage_at(curriculum: Sequence[Stage], progress: float) -> Stage:
@@ -127,13 +147,14 @@ def batch(lessons: Sequence[Lesson]) -> Batch:
 
 
 def batches(seeds: Iterator[int], stage: Stage, encoder: Encoder, num_tokens: int) -> Iterator[Batch]:
-    """Batches of at least `num_tokens` tokens, one lesson per seed."""
+    """Batches of at most `num_tokens` tokens, one lesson per seed; a longer lesson is a batch by itself."""
     held: list[Lesson] = []
     size = 0
     for seed in seeds:
         one = lesson(seed, stage, encoder)
-        held.append(one)
-        size += sum(len(chunk.tokens) for chunk in one.tape.chunks)
-        if size >= num_tokens:
+        length = sum(len(chunk.tokens) for chunk in one.tape.chunks)
+        if held and size + length > num_tokens:
             yield batch(held)
             held, size = [], 0
+        held.append(one)
+        size += length

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from hogwild.embedded.phrases import PHRASES, WORDS, WORDS_HELD_OUT
-from hogwild.embedded.worksheets import Split
+from hogwild.embedded.worksheets import Split, coined
 from toolsets.builtin import BUILTINS
 from toolsets.tool import Tool
 
@@ -252,7 +252,7 @@ def _renamed(base: str, rng: random.Random, held_out: bool) -> Made:
 
 
 def _invented(rng: random.Random, held_out: bool) -> Made:
-    words = WORDS_HELD_OUT if held_out else WORDS
+    words = WORDS_HELD_OUT if held_out else tuple(_some_words(rng))
     kinds = _kinds(rng, words)
     quality, thing, owner = rng.sample(words, 3)
     form = rng.randrange(3)
@@ -266,6 +266,14 @@ def _invented(rng: random.Random, held_out: bool) -> Made:
     listing = asked[0] if len(asked) == 1 else f"{', '.join(asked[:-1])} and {asked[-1]}"
     noun = f"the {description.lower()} for {listing}"
     return _made(_name(rng, held_out, thing), description, noun, kinds, _computes(rng, list(kinds)))
+
+
+def _some_words(rng: random.Random) -> list[str]:
+    """Different words for one tool, half of them coined, so that reading does not rest on words that are known."""
+    words: dict[str, None] = {}
+    while len(words) < 6:
+        words[rng.choice(WORDS) if rng.random() < 0.5 else coined(rng)] = None
+    return list(words)
 
 
 def _kinds(rng: random.Random, words: tuple[str, ...]) -> dict[str, Kind]:

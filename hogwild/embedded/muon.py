@@ -35,24 +35,30 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            shapes: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                held = self.state[matrix]
-                buffer = held.setdefault("momentum_buffer", torch.zeros_like(matrix))
-                buffer.lerp_(matrix.grad, 1 - group["momentum"])
-                update = orthogonal(matrix.grad.lerp(buffer, group["momentum"]).to(self.dtype))
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update.to(matrix.dtype), alpha=-0.2 * group["lr"] * max(matrix.shape) ** 0.5)
+                if matrix.grad is not None:
+                    shapes.setdefault(matrix.shape, []).append(matrix)
+            for shape, matrices in shapes.items():
+                grads = [matrix.grad for matrix in matrices if matrix.grad is not None]
+                buffers = [self.state[m].setdefault("momentum_buffer", torch.zeros_like(m)) for m in matrices]
+                torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
+                steps = torch._foreach_lerp(grads, buffers, group["momentum"])
+                updates = orthogonal(torch.stack(steps).to(self.dtype)).to(matrices[0].dtype).unbind()
+                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(matrices, updates, alpha=-0.2 * group["lr"] * max(shape) ** 0.5)
 
 
 def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Near `U @ V.T` of the singular value decomposition `U S V.T`: singular values between 0.5 and 1.5, or so."""
+    """Near `U @ V.T` of the singular value decomposition `U S V.T`: singular values between 0.5 and 1.5, or so.
+
+    `matrix [..., rows, columns]`: many of one shape at once.
+    """
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x: Tensor = matrix.mT if tall else matrix
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(iterations):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return torch.t(x) if tall else x
+    return x.mT if tall else x

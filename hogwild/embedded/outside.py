@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from hogwild.embedded.wordings import unfold
 from hogwild.embedded.worksheets import Draw
 
 REFUSAL: Final = "cannot answer"
@@ -43,6 +44,15 @@ QUESTIONS: Final = {
         "What colour is a {w}?", "Is {s} better than {t}?", "Recommend a film about {s}.", "Where is {s}?",
         "How old is {s}?", "Who won the game yesterday?", "Send a letter to {s}.", "Book a flight to {s}.",
         "What does {w} mean?", "Sing a song about a {w}.", "What is your name?", "Do you like {s}?",
+        "Who discovered {s}?", "When did {s} begin?", "What is the population of {s}?", "Tell me about {s}.",
+        "Which language is spoken in {s}?", "Give me advice on {s}.", "Write a letter about a {w}.",
+        "What is the meaning of life?", "How far away is {s}?", "Who is your favourite {w}?", "Compare {s} with {t}.",
+        "Is {s} dangerous?", "How do I cook a {w}?", "What is the best {w} in {s}?", "Play some {s}.", "Open the {w}.",
+        "What did {s} say?", "Why do people like {s}?", "How is {s} made?", "When does the {w} close?",
+        "How many people live in {s}?", "What year did {s} end?", "Describe {s} in two words.", "How tall is {s}?",
+        "Who owns the {w}?", "Remind me to buy a {w}.", "What is a {w}?", "List three facts about {s}.",
+        "Turn on the {w}.", "Which {w} is the best?", "Can {s} fly?", "Which country is next to {s}?",
+        "Find me a picture of {s}.", "Tell a story about a {w}.", "Where does {s} come from?", "Teach me {s}.",
     ),
     "held_out": (
         "Which river flows through {s}?", "Give me a recipe with {s}.", "What is the history of {s}?",
@@ -52,26 +62,31 @@ QUESTIONS: Final = {
 }  # fmt: skip
 
 SKIPS: Final = {
-    "train": ("Please skip item {n}.", "Skip item {n}.", "Leave out item {n}.", "We do not need item {n}.",
-              "Item {n} is not needed any more."),
+    "train": ("<Please|Kindly> <skip|leave out|ignore|omit|cancel> <item|number> {n}.",
+              "<Skip|Leave out|Ignore|Omit|Cancel> item {n}[, please].", "<We|I> do not need item {n}[ any more].",
+              "Item {n} <is not needed any more|can be left out|is done already|is cancelled>.",
+              "<No need for|Never mind|Nobody needs> item {n}."),
     "held_out": ("Forget about item {n}, please.", "You can drop item {n}."),
 }  # fmt: skip
 ADDS: Final = {
-    "train": ("Also, item {n}: {q}", "One more, item {n}: {q}", "New item {n}: {q}"),
+    "train": ("<Also|One more|Another one|Please add>, item {n}: {q}", "<New item|Item|Add item> {n}: {q}",
+              "<Please|Now> also <do|answer|solve> item {n}: {q}", "There is one more, item {n}: {q}"),
     "held_out": ("Please do this as item {n} too: {q}",),
-}
+}  # fmt: skip
 
 
 def draw_outside(draw: Draw) -> str:
     """A question that no tool answers."""
     split = "held_out" if draw.held_out else "train"
     s, t = draw.rng.sample(SUBJECTS[split], 2)
+    if not draw.held_out and draw.rng.random() < 0.4:
+        s, t = draw.word().capitalize(), draw.word().capitalize()
     return draw.cased(draw.rng.choice(QUESTIONS[split]).format(s=s, t=t, w=draw.word()))
 
 
 def skip_line(rng: random.Random, held_out: bool, number: int) -> str:
-    return rng.choice(SKIPS["held_out" if held_out else "train"]).format(n=number)
+    return unfold(rng.choice(SKIPS["held_out" if held_out else "train"]), rng).format(n=number)
 
 
 def add_line(rng: random.Random, held_out: bool, number: int, question: str) -> str:
-    return rng.choice(ADDS["held_out" if held_out else "train"]).format(n=number, q=question)
+    return unfold(rng.choice(ADDS["held_out" if held_out else "train"]), rng).format(n=number, q=question)

@@ -8,6 +8,7 @@ are noun phrases of the phrase bank put together, so a held-out plan is made of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,24 +36,45 @@ _FIRST: Final = ("add", "subtract", "multiply", "divide", "percent_of", "gcd", "
                  "add_days", "add_days", "reverse_text", "text_length", "count_letter", "days_between", "mean",
                  "median")  # fmt: skip
 
+# Patterns unfold (`wordings.unfold`); @1, @2, @3 become three letters.
 CHAINS: Final = {
     "train": (
-        "Let x be {1}. What is {2:x}?",
-        "Find {1}. Then give {2:the result}.",
-        "Take {1}; what is {2:that}?",
-        "First compute {1}, then {2:the result}.",
+        "<Let|Say|Suppose|Assume> @1 <be|is> {1}. <What is|Give|Find|Tell me|Now find> {2:@1}<.|?>",
+        "<Find|Compute|Get|Determine|Calculate> {1}. <Then|Next|After that|Now> <give|find|compute|tell me> "
+        "{2:<the result|that|it|the outcome|this value>}.",
+        "Take {1}; [then ]<what is|find|give> {2:<that|it|the result>}<?|.>",
+        "<First|To begin|At first> <compute|find|get> {1}, <then|and then|and afterwards> "
+        "{2:<the result|what comes out|that>}.",
+        "@1 = {1}. <What is|Give|Find> {2:@1}<?|.>",
+        "<With|For> @1 <being|equal to> {1}, <what is|find|give> {2:@1}<?|.>",
+        "<Name|Label> {1} @1<;|,> <then find|now compute|and find> {2:@1}.",
+        "What is {2:@1}<, if| when|, where> @1 is {1}?",
+        "<I have|We have|There is> {1}; <find|compute|tell me> {2:<it|that>}.",
+        "Step one: {1}. Step two: {2:<the result|that>}.",
+        "{1}, then {2:<the result|that>}.",
     ),
     "held_out": ("Work out {1} first. With that, what is {2:it}?", "Call {1} k. Now give {2:k}."),
 }
 LONGER: Final = {
-    "train": (" Then what is {:that result}?", " After that, give {:the last result}."),
+    "train": (
+        " <Then|Next|After that|And then|Now> <what is|give|find|compute> "
+        "{:<that result|the last result|the new value|what comes out|it>}<?|.>",
+        " Next step: {:<the result|that>}.",
+    ),
     "held_out": (" Finally, what is {:the value so far}?",),
 }
 FANS: Final = {
     "train": (
-        "Let x be {1} and y be {2}. What is {3:x:y}?",
-        "Find {1} and also {2}. Then give {3:the first result:the second}.",
-        "Compute {1}, and {2}; now {3:the one:the other}.",
+        "<Let|Say|Suppose> @1 <be|is> {1} and @2 <be|is> {2}. <What is|Give|Find> {3:@1:@2}<?|.>",
+        "<Find|Compute|Get> {1} and <also|then> {2}. <Then|Now|After that> <give|find> "
+        "{3:the first <result|value|number>:the second[ one]}.",
+        "<Compute|Find> {1}, and {2}; <now|then> {3:the one:the other}.",
+        "@1 = {1}, @2 = {2}. <What is|Give> {3:@1:@2}<?|.>",
+        "<With|For> @1 <equal to|being> {1} and @2 <equal to|being> {2}, <find|give|what is> {3:@1:@2}<?|.>",
+        "<Name|Label> {1} @1 and {2} @2; <then find|and give> {3:@1:@2}.",
+        "What is {3:@1:@2}<, if| when|, where> @1 is {1} and @2 is {2}?",
+        "<There are two values|Two values>: {1}, and {2}. <Find|Give> {3:the first[ one]:the second[ one]}.",
+        "First {1}, second {2}: {3:the first:the second}<.|?>",
     ),
     "held_out": (
         "Work out {1} as well as {2}. What is {3:the former:the latter}?",
@@ -60,23 +82,43 @@ FANS: Final = {
     ),
 }
 FANS_OF_THREE: Final = {
-    "train": ("Find {1}, {2} and {3}. What is the <mean|average|median|middle value> of the three?",
-              "Let x be {1}, y {2} and z {3}. Give the <mean|average|median|middle value> of x, y and z."),
+    "train": (
+        "<Find|Compute|Get> {1}, {2} and {3}. What is the <mean|average|median|middle value> of the "
+        "<three|three results|values>?",
+        "Let @1 be {1}, @2 {2} and @3 {3}. <Give|Find> the <mean|average|median|middle value> of @1, @2 and @3.",
+        "<What is|Give|Find> the <mean|average|median|middle value> of these three: {1}, {2}, {3}<?|.>",
+        "<With|Take> @1 = {1}, @2 = {2}, @3 = {3}<:|;> <what is|find> the <mean|average|median|middle value> of "
+        "<the three|them|@1, @2 and @3>?",
+        "<Compute|Find> {1}; also {2}; and {3}; then the <mean|average|median|middle value> of <them|all three>.",
+    ),
     "held_out": ("Work out {1}, then {2}, then {3}. Of these three, what is the <average|median>?",),
-}  # fmt: skip
+}
 DIAMONDS: Final = {
-    "train": ("Let x be {1}, y be {2:x} and z be {3:x}. What is {4:y:z}?",
-              "Find {1}. From it find {2:it} and {3:it}, and then give {4:the first of them:the second}."),
+    "train": (
+        "<Let|Say> @1 be {1}, @2 be {2:@1} and @3 be {3:@1}. <What is|Give> {4:@2:@3}?",
+        "<Find|Compute> {1}. <From it|With it|Using it> find {2:it} and {3:it}, and then <give|find> "
+        "{4:the first of them:the second}.",
+        "@1 = {1}, @2 = {2:@1}, @3 = {3:@1}. <What is|Give|Find> {4:@2:@3}<?|.>",
+        "<Name|Label> {1} @1. <Take|Find> {2:@1} as @2 and {3:@1} as @3; then {4:@2:@3}.",
+        "<Suppose|If> @1 is {1}. <Let|Say> @2 be {2:@1}, and @3 {3:@1}. <Find|Give> {4:@2:@3}.",
+        "First {1}. Then, from <the result|that>, {2:<the result|it>} and {3:<the result|it>}. At the end, "
+        "{4:one:the other}.",
+    ),
     "held_out": ("Call {1} k. With p as {2:k} and q as {3:k}, what is {4:p:q}?",),
-}  # fmt: skip
+}
 CONDITIONS: Final = {
     "train": (
-        "If {a} is a prime number, give {2}; otherwise give {3}.",
-        "Is {a} prime? If yes, find {2}, if not, {3}.",
-        "Find {2} if {a} is prime, and {3} if it is not.",
+        "If {a} is <a prime number|prime|a prime>, <give|find|compute> {2}<; otherwise|, else|; if not,> "
+        "<give|find> {3}.",
+        "Is {a} prime? If <yes|so>, <find|give|compute> {2}, if not, {3}.",
+        "<Find|Give|Compute> {2} if {a} is prime, and {3} if it is not.",
+        "<Check|Test> <whether|if> {a} is <prime|a prime number>. <If it is|If so>, give {2}; <if not|otherwise>, {3}.",
+        "{2} when {a} is prime, {3} when not.",
     ),
     "held_out": ("Give {2} in case {a} is a prime, or else {3}.",),
 }
+LETTERS: Final = "abcdefghijlmnorstuvwxyz"
+"""Names of values in training; k, p and q are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +165,7 @@ def draw_rounds(draw: Draw) -> Task:
         except Broken:
             continue
         chosen = yes if condition.result == "yes" else no
-        text = draw.rng.choice(CONDITIONS[plan.split]).format(None, None, nouns[0], nouns[1], a=n)
+        text = _wording(draw, CONDITIONS).format(None, None, nouns[0], nouns[1], a=n)
         return Task(draw.cased(text), ((condition,), tuple(chosen.calls)), chosen.calls[0].result)
 
 
@@ -132,7 +174,6 @@ class _Plan:
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
-        self.split = "held_out" if draw.held_out else "train"
         self.calls: list[Call] = []
         self.values: dict[str, Any] = {}
 
@@ -198,6 +239,14 @@ class _Plan:
         raise Broken
 
 
+def _wording(draw: Draw, bank: Mapping[str, Sequence[str]]) -> str:
+    """One unfolded template, with letters for its values."""
+    text = unfold(draw.rng.choice(bank["held_out" if draw.held_out else "train"]), draw.rng)
+    for number, letter in enumerate(draw.rng.sample(LETTERS, 3), start=1):
+        text = text.replace(f"@{number}", letter)
+    return text
+
+
 def _fill(plan: _Plan, template: str, nouns: list[str], references: list[tuple[str, ...]]) -> str:
     """Fill `{1}` with nouns that are there, and `{2:x}` with a call on what x stands for.
 
@@ -222,9 +271,9 @@ def _fill(plan: _Plan, template: str, nouns: list[str], references: list[tuple[s
 def _chain(draw: Draw, length: int) -> Task:
     plan = _Plan(draw)
     first = plan.free(draw.rng.choice(_FIRST))
-    question = _fill(plan, draw.rng.choice(CHAINS[plan.split]), [first], [(), ("$1",)])
+    question = _fill(plan, _wording(draw, CHAINS), [first], [(), ("$1",)])
     for number in range(2, length):
-        template = draw.rng.choice(LONGER[plan.split]).replace("{:", "{2:")
+        template = _wording(draw, LONGER).replace("{:", "{2:")
         question += _fill(plan, template, [""], [(), (f"${number}",)])
     return plan.task(question)
 
@@ -232,13 +281,13 @@ def _chain(draw: Draw, length: int) -> Task:
 def _fan(draw: Draw) -> Task:
     plan = _Plan(draw)
     nouns = [plan.numeric(), plan.numeric()]
-    return plan.task(_fill(plan, draw.rng.choice(FANS[plan.split]), nouns, [(), (), ("$1", "$2")]))
+    return plan.task(_fill(plan, _wording(draw, FANS), nouns, [(), (), ("$1", "$2")]))
 
 
 def _fan_of_three(draw: Draw) -> Task:
     plan = _Plan(draw)
     nouns = [plan.numeric(), plan.numeric(), plan.numeric()]
-    text = unfold(draw.rng.choice(FANS_OF_THREE[plan.split]), draw.rng)
+    text = _wording(draw, FANS_OF_THREE)
     tool = "median" if "median" in text or "middle" in text else "mean"
     plan.call(tool, {"numbers": ["$1", "$2", "$3"]})
     return plan.task(_fill(plan, text, nouns, [(), (), ()]))
@@ -247,5 +296,5 @@ def _fan_of_three(draw: Draw) -> Task:
 def _diamond(draw: Draw) -> Task:
     plan = _Plan(draw)
     first = plan.numeric()
-    template = draw.rng.choice(DIAMONDS[plan.split])
+    template = _wording(draw, DIAMONDS)
     return plan.task(_fill(plan, template, [first], [(), ("$1",), ("$1",), ("$2", "$3")]))

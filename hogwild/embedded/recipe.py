@@ -23,7 +23,8 @@ class Recipe:
 
     curriculum: a name in `lessons.CURRICULA`. minutes: time spent learning at which the schedule ends, if max_tokens
     have not been read before. begin_with: a model directory to go on from, with its tokenizer, instead of random
-    weights. device, bfloat16, compile: how, not what; bfloat16 is used on a CPU only where it has units for it.
+    weights. device, bfloat16: how, not what; bfloat16 is used on a CPU only where it has units for it. again: how often
+    a shard may be read once more where the next one is late.
     """
 
     curriculum: str = "whole"
@@ -52,7 +53,7 @@ class Recipe:
     begin_with: str = ""
     device: str = "cpu"
     bfloat16: bool = True
-    compile: bool = False
+    again: int = 0
 
 
 PRESETS: Final[dict[str, Recipe]] = {
@@ -69,14 +70,15 @@ PRESETS: Final[dict[str, Recipe]] = {
         rope_theta=50_000.0,
         context=8192,
         tokens_per_step=49_152,
-        shard_tokens=1_000_000,
+        shard_tokens=190_000,
         max_tokens=400_000_000,
         minutes=15.0,
         warmup_steps=200,
         decay_from=0.5,
+        lr=3e-3,
         eval_every_s=90.0,
         device="cuda",
-        compile=True,
+        again=2,
     ),
     "smoke": Recipe(
         hidden_size=64,

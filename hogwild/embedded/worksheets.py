@@ -113,6 +113,17 @@ def held_out_year(year: int) -> bool:
     return year % 10 in (3, 7)
 
 
+def coined(rng: random.Random) -> str:
+    """A word that nobody has seen, for training: whoever learns it by heart gains nothing."""
+    if rng.random() < 0.57:  # the beginning of one word and the end of another: cut into tokens as words are
+        first, second = rng.sample(WORDS, 2)
+        blend = first[: rng.randint(1, len(first))] + second[-rng.randint(1, len(second)) :]
+        if blend not in WORDS_HELD_OUT and len(blend) <= 11:
+            return blend
+    letters = [rng.choice("bcdfghjklmnpqrstvwxz" if i % 2 else "aeiouylnrst") for i in range(10)]
+    return "".join(letters[: rng.randint(3, 9)])
+
+
 def make_worksheet(
     seed: int,
     split: Split = "train",
@@ -241,16 +252,7 @@ class Draw:
     def word(self) -> str:
         if self.held_out:
             return self.rng.choice(WORDS_HELD_OUT)
-        kind = self.rng.random()
-        if kind < 0.3:
-            return self.rng.choice(WORDS)
-        if kind < 0.7:  # the beginning of one word and the end of another: new, and cut into tokens as words are
-            first, second = self.rng.sample(WORDS, 2)
-            blend = first[: self.rng.randint(1, len(first))] + second[-self.rng.randint(1, len(second)) :]
-            if blend not in WORDS_HELD_OUT and len(blend) <= 11:
-                return blend
-        letters = [self.rng.choice("bcdfghjklmnpqrstvwxz" if i % 2 else "aeiouylnrst") for i in range(10)]
-        return "".join(letters[: self.rng.randint(3, 9)])
+        return self.rng.choice(WORDS) if self.rng.random() < 0.3 else coined(self.rng)
 
     def letter(self, word: str) -> str:
         return self.rng.choice(word) if self.rng.random() < 0.85 else self.rng.choice("abcdefghijklmnopqrstuvwxyz")

@@ -6,11 +6,8 @@ Tolerance: twice the error that plain torch makes in the same type, and a few un
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
 import re
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,17 +34,6 @@ CASES = {
     "several tiles": Case(7, 70, 4, 2, 16, (33, 90), F16, 8, interleaved=True, sinks=True, mass=True),
     "one token": Case(8, 1, 1, 1, 32, (1,), F32, 32),
 }
-
-
-@pytest.fixture(scope="module")
-def interpreter() -> Iterator[ProcessPoolExecutor]:
-    """A process whose Triton interprets."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        pool.submit(os.getpid).result(timeout=120)
-    with pool:
-        yield pool
 
 
 def agree(case: Case, got: tuple[torch.Tensor, torch.Tensor | None]) -> None:
