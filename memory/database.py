@@ -15,7 +15,7 @@ from memory.errors import LibraryDamaged, LibraryLocked, LibraryTooNew, LibraryU
 from memory.migrations import MIGRATIONS
 from memory.sqlite_frame import ForeignFile, NewerFile, Schema, transaction
 
-__all__ = ["connect", "prepare", "reading", "transaction", "translated"]
+__all__ = ["connect", "connect_to_read", "prepare", "reading", "transaction", "translated"]
 
 SCHEMA: Final = Schema(0x57626C62, MIGRATIONS)  # "Wblb"
 # What a person curated must survive a power cut too; a library is written rarely enough to pay for it.
@@ -25,6 +25,21 @@ _PRAGMAS: Final = ("synchronous = FULL", "foreign_keys = ON")
 def connect(path: Path, busy_timeout_s: float, create: bool = False) -> sqlite3.Connection:
     """A connection that any one thread at a time may use, in autocommit mode; the file must exist unless `create`."""
     return sqlite_frame.connect(path, busy_timeout_s, create=create, pragmas=_PRAGMAS)
+
+
+def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection that changes nothing, to a library that may not be written; raises where it cannot be read so."""
+    connection = sqlite_frame.connect_to_read(path, busy_timeout_s)
+    try:
+        if sqlite_frame.schema_version(connection, SCHEMA) < len(MIGRATIONS):
+            raise LibraryUnwritable(
+                f"The library {path} was written by an older version, and cannot be brought up to date where it cannot "
+                "be written: allow writing in its folder, or copy the library to another one."
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def prepare(path: Path, busy_timeout_s: float) -> None:

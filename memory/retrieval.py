@@ -229,6 +229,8 @@ class Searcher:
         return vectors
 
     def _save_index(self, changes: int) -> None:
+        if not self._cache.complete:
+            return
         self._unsaved += max(changes, 1)
         if self._unsaved < min(_MAX_UNSAVED, len(self._index)) and self._unsaved < _UNSAVED_SHARE * len(self._index):
             return

@@ -49,6 +49,27 @@ def connect(path: Path, busy_timeout_s: float, *, create: bool, pragmas: Sequenc
     return connection
 
 
+def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection that changes nothing, also where a WAL file cannot be read the usual way: in a folder that may not
+    be written there is no place for the file through which readers and writers see each other."""
+    uri, ways = path.absolute().as_uri(), ["mode=ro"]
+    wal = path.with_name(f"{path.name}-wal")
+    if not wal.exists() or not wal.stat().st_size:
+        # Nobody writes now, and all that was committed is in the file itself.
+        ways.append("mode=ro&immutable=1")
+    while True:
+        connection = sqlite3.connect(
+            f"{uri}?{ways.pop(0)}", timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, uri=True
+        )
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return connection
+        except sqlite3.OperationalError:
+            connection.close()
+            if not ways:
+                raise
+
+
 def prepare(path: Path, schema: Schema, busy_timeout_s: float, pragmas: Sequence[str]) -> None:
     """Create the file and its folder if need be, and bring its schema up to date."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +112,10 @@ def failure_of(error: sqlite3.Error | OSError) -> Failure:
     if isinstance(error, OSError):
         return "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "unwritable"
     # The low byte is the kind of failure, the rest says where it happened. Absent when Python itself objected.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    whole_code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    code = whole_code & 0xFF
+    # SQLite has no word of its own for a full disk where it makes the file that WAL's readers and writers share.
+    if code == sqlite3.SQLITE_FULL or whole_code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return "full"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "locked"

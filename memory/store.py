@@ -3,21 +3,22 @@
 In: plans (see `planning`) and what runs report. Out: rows, histories, diffs, uses. Every change of a row is a new
 version and the old ones stay; a plan of many rows happens as a whole or not at all, and can be undone. A change names
 the version that it was made from, so an update cannot be lost, by however many processes the library is written.
-Deleting is retiring; only `purge` removes. Neighbours: `toolsets` keeps its tools here, `retrieval` searches,
-`transfer` imports and exports, `rows` and `database` hold the SQL.
+Deleting is retiring; only `purge` removes. Where the file or its folder may not be written, the library can be read,
+and every change is refused. Neighbours: `toolsets` keeps its tools here, `retrieval` searches, `transfer` imports and
+exports, `rows` and `database` hold the SQL.
 """
 
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 from memory import database, rows
 from memory.effects import Effect, Trial, effect_of
-from memory.errors import ChangeRefused, RowNotFound
+from memory.errors import ChangeRefused, LibraryUnwritable, RowNotFound
 from memory.planning import plan_edit, plan_move, plan_new, snapshot_diff
 from memory.values import (
     Change,
@@ -47,14 +48,24 @@ class Library:
         self.folder = folder
         self.path = folder / FILE_NAME
         self.clock = clock
-        database.prepare(self.path, busy_timeout_s)
-        with database.translated(self.path):
-            self._connection = database.connect(self.path, busy_timeout_s)
+        self.read_only = False
+        """Whether the library may not be written just now."""
+        self._busy_timeout_s = busy_timeout_s
+        self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
+        try:
+            self._open()
+        except LibraryUnwritable:
+            if not self.path.exists():
+                raise
+            self.read_only = True
+            with self.reading():
+                pass
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -278,18 +289,41 @@ class Library:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees the library of one moment."""
-        with self._lock, database.translated(self.path), database.reading(self._connection):
-            yield self._connection
+        with self._lock, database.translated(self.path), self._to_read() as connection, database.reading(connection):
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A connection that holds the write lock; inside another `writing` it belongs to that one's transaction."""
         with self._lock, database.translated(self.path):
-            if self._connection.in_transaction:
-                yield self._connection
+            if self.read_only:  # writing may have been allowed meanwhile, or room been made
+                self._open()
+                self.read_only = False
+            connection = self._connection
+            assert connection is not None
+            if connection.in_transaction:
+                yield connection
                 return
-            with database.transaction(self._connection):
-                yield self._connection
+            with database.transaction(connection):
+                yield connection
+
+    def _open(self) -> None:
+        database.prepare(self.path, self._busy_timeout_s)
+        with database.translated(self.path):
+            self._connection = database.connect(self.path, self._busy_timeout_s)
+
+    @contextmanager
+    def _to_read(self) -> Iterator[sqlite3.Connection]:
+        if self._connection is not None:
+            yield self._connection
+            return
+        # Opened for each read: a connection that takes no locks would not see what another process writes.
+        with closing(database.connect_to_read(self.path, self._busy_timeout_s)) as connection:
+            self._connection = connection
+            try:
+                yield connection
+            finally:
+                self._connection = None
 
     def _as_read(self, row_id: str, expected_version: int) -> Row:
         """The row as the caller read it; that it is still so is checked again under the write lock."""

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memory.embedder import Vectors
+from memory.errors import LibraryUnwritable
 from memory.store import Library
 from memory.values import text_hash
 
@@ -28,20 +29,30 @@ Ids = npt.NDArray[np.int64]
 _MAGIC: Final = b"workbench vectors 1\n"
 _SQL_BATCH: Final = 500
 _LEFTOVER_AGE_S: Final = 3600.0
+_FIRST_UNSAVED: Final = 2**62
 
 
 class VectorCache:
-    """The vectors of one space, in the library's file, by the hash of their text."""
+    """The vectors of one space, in the library's file, by the hash of their text; in memory, under ids that no row has,
+    those that a library which may not be written lacks."""
 
     def __init__(self, library: Library, fingerprint: str) -> None:
         self._library = library
         self._fingerprint = fingerprint
+        self._unsaved: dict[int, Vectors] = {}
+        self._unsaved_ids: dict[str, int] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every vector stands in the library's file, so that its id means the same to other processes."""
+        return not self._unsaved
 
     def ids(self, hashes: Iterable[str]) -> dict[str, int]:
         """The ids of those texts that have a vector in this space."""
-        found: dict[str, int] = {}
+        hashes = list(hashes)
+        found = {hash_: self._unsaved_ids[hash_] for hash_ in hashes if hash_ in self._unsaved_ids}
         with self._library.reading() as connection:
-            for part in _parts(list(hashes)):
+            for part in _parts(hashes):
                 marks = ", ".join("?" for _ in part)
                 found.update(
                     connection.execute(
@@ -53,25 +64,31 @@ class VectorCache:
 
     def save(self, texts: Sequence[str], vectors: Vectors) -> None:
         """Keep vectors; a text that another process embedded meanwhile keeps the vector that it has."""
-        with self._library.writing() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO vectors (fingerprint, text_hash, numbers) VALUES (?, ?, ?)",
-                [
-                    (self._fingerprint, text_hash(text), vector.astype("<f4").tobytes())
-                    for text, vector in zip(texts, vectors, strict=True)
-                ],
-            )
+        try:
+            with self._library.writing() as connection:
+                connection.executemany(
+                    "INSERT OR IGNORE INTO vectors (fingerprint, text_hash, numbers) VALUES (?, ?, ?)",
+                    [
+                        (self._fingerprint, text_hash(text), vector.astype("<f4").tobytes())
+                        for text, vector in zip(texts, vectors, strict=True)
+                    ],
+                )
+        except LibraryUnwritable:
+            for text, vector in zip(texts, vectors, strict=True):
+                id_ = self._unsaved_ids.setdefault(text_hash(text), _FIRST_UNSAVED + len(self._unsaved_ids))
+                self._unsaved[id_] = vector.astype(np.float32)
 
     def load(self, ids: Sequence[int]) -> Vectors:
         """The vectors of these ids, [N, dimensions]."""
-        numbers: dict[int, bytes] = {}
+        vectors = dict(self._unsaved)
         with self._library.reading() as connection:
             for part in _parts(ids):
                 marks = ", ".join("?" for _ in part)
-                numbers.update(
-                    connection.execute(f"SELECT vector, numbers FROM vectors WHERE vector IN ({marks})", tuple(part))
+                found = connection.execute(
+                    f"SELECT vector, numbers FROM vectors WHERE vector IN ({marks})", tuple(part)
                 )
-        return np.stack([np.frombuffer(numbers[id_], dtype="<f4") for id_ in ids])
+                vectors.update((id_, np.frombuffer(numbers, dtype="<f4")) for id_, numbers in found)
+        return np.stack([vectors[id_] for id_ in ids])
 
 
 class VectorIndex:

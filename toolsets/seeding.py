@@ -2,7 +2,8 @@
 
 In: a library. Out: one active row for each tool of `standard`, with its source to be read and its documented examples
 as recorded calls. Seeding again changes nothing, and after an update of the package it brings the rows up to date,
-except those that a person has edited, retired or replaced. Neighbours: `shelf` turns the rows back into the tools.
+except those that a person has edited, retired or replaced. A library that may not be written stays as it is.
+Neighbours: `shelf` turns the rows back into the tools.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ TAG: Final = "builtin"
 
 def seed_library(library: Library, *, author: str = AUTHOR) -> int:
     """Bring the rows of the built-in tools up to date; returns how many were added or changed."""
+    if library.read_only:
+        return 0
     known = {row.content["builtin"]: row for row in library.rows("tool", states=STATES) if row.content.get("builtin")}
     taken = {row.name for row in library.rows("tool", states=("active",))}
     fresh = [_snapshot(name, tool) for name, tool in STANDARD.items() if name not in known and name not in taken]

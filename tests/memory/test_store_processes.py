@@ -17,6 +17,7 @@ import pytest
 from hash_embedder import HashEmbedder
 from rows_at_hand import tool
 
+from memory import sqlite_frame
 from memory.errors import LibraryDamaged, LibraryLocked, LibraryTooNew, LibraryUnwritable
 from memory.migrations import MIGRATIONS
 from memory.planning import plan_move, plan_new
@@ -318,28 +319,92 @@ READ_ONLY = """
 from memory.errors import LibraryError
 folder = Path(sys.argv[2])
 try:
-    Library(folder).add(tool(), author="child")
+    library = Library(folder)
+    for row in library.rows():
+        say("listed", row.name)
+    for found in Searcher(library, HashEmbedder()).search("unseen", states=("proposed",)).found[:1]:
+        say("found", found.row.name)
+    library.add(tool(), author="child")
 except LibraryError as error:
     say(type(error).__name__, error)
 """
 
-
-@pytest.mark.skipif(
+with_mounts = pytest.mark.skipif(
     subprocess.run(["unshare", "--mount", "--map-root-user", "true"], capture_output=True).returncode != 0,
     reason="this system gives no mounts of one's own, and root may write into any folder",
 )
+
+
+def read_only(folder: Path, mount: str) -> list[str]:
+    """What a child says of a library in a folder that is mounted in some way."""
+    return run(READ_ONLY, str(folder), under=("unshare", "--mount", "--map-root-user", "sh", "-ec", mount, "sh"))
+
+
+@with_mounts
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_read_only_folder_is_refused_with_a_sentence_and_nothing_is_written(tmp_path: Path, exists: bool) -> None:
+def test_a_read_only_folder_is_read_and_its_changes_are_refused_with_a_sentence(tmp_path: Path, exists: bool) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     if exists:
-        Library(folder).close()
+        with Library(folder) as library:
+            Searcher(library, HashEmbedder()).refresh()
+            library.add(tool("unseen", "A tool without vectors yet."), author="ana")
     before = sorted(path.name for path in folder.iterdir())
-    command = f"mount --bind '{folder}' '{folder}' && mount -o remount,bind,ro '{folder}' && exec \"$@\""
-    lines = run(READ_ONLY, str(folder), under=("unshare", "--mount", "--map-root-user", "sh", "-c", command, "sh"))
-    assert lines[0].startswith("LibraryUnwritable The library")
-    assert "choose another folder" in lines[0]
+    *read, refused = read_only(
+        folder, f"mount --bind '{folder}' '{folder}'; mount -o remount,bind,ro '{folder}'; exec \"$@\""
+    )
+    assert read == (["listed unseen", "found unseen"] if exists else [])
+    assert refused.startswith("LibraryUnwritable The library")
+    assert "choose another folder" in refused
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@with_mounts
+def test_a_library_on_a_full_disk_is_read_and_its_changes_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    library, disk = tmp_path / "library", tmp_path / "disk"
+    disk.mkdir()
+    with Library(library) as opened:
+        opened.add(tool("unseen", "A tool without vectors yet."), author="ana")
+    *read, refused = read_only(
+        disk,
+        f"mount -t tmpfs -o size=1m tmpfs '{disk}'; cp '{library}'/* '{disk}'; "
+        f"! head -c 1m /dev/zero 2> '{tmp_path / 'said'}' > '{disk / 'rest'}'; exec \"$@\"",
+    )
+    assert read == ["listed unseen", "found unseen"]
+    assert refused.startswith("LibraryUnwritable The library")
+    assert "its disk is full" in refused
+
+
+def denied(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_library_that_may_be_written_again_takes_changes_without_being_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Library(tmp_path).close()
+    with monkeypatch.context() as closed:
+        closed.setattr(sqlite_frame, "prepare", denied)
+        library = Library(tmp_path)
+        assert library.read_only
+        with pytest.raises(LibraryUnwritable, match="Permission denied"):
+            library.add(tool(), author="ana")
+    with Library(tmp_path) as other:  # who reads sees what another process writes
+        theirs = other.add(tool(), author="bob")
+    assert library.rows() == [theirs]
+    mine = library.add(tool("g"), author="ana")
+    assert library.rows() == [theirs, mine]
+    library.close()
+
+
+def test_a_read_only_library_of_an_older_version_says_why_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library(tmp_path) as library, library.writing() as connection:
+        connection.execute("PRAGMA user_version = 1")
+    monkeypatch.setattr(sqlite_frame, "prepare", denied)
+    with pytest.raises(LibraryUnwritable, match="written by an older version"):
+        Library(tmp_path)
 
 
 def test_a_folder_in_the_place_of_which_there_is_a_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
