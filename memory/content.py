@@ -50,7 +50,7 @@ def checked(kind: Kind, content: Content) -> dict[str, Any]:
 
 def functions_of(code: str) -> tuple[str, ...]:
     """The names of the functions at the top of a file, in order; raises ContentRefused where it is no Python."""
-    return tuple(node.name for node in _functions(_parsed(code)))
+    return tuple(node.name for node in _functions(parsed(code)))
 
 
 def public_functions_of(code: str) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def public_functions_of(code: str) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=4096)
 def tool_facts(code: str, name: str | None = None) -> ToolFacts:
     """The facts of the function `name`, or of the only public one; raises ContentRefused."""
-    functions = {node.name: node for node in _functions(_parsed(code))}
+    functions = {node.name: node for node in _functions(parsed(code))}
     if name is None:
         name = _only_name(tuple(functions))
     if name not in functions:
@@ -101,7 +101,8 @@ def _functions(module: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDe
     return [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def _parsed(code: str) -> ast.Module:
+def parsed(code: str) -> ast.Module:
+    """The code's syntax tree; raises ContentRefused where it is no Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a stranger's code warns of is not this program's warning

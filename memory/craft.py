@@ -3,9 +3,12 @@
 In: a CSV with the columns `question, answer, code, api_call, tool, tool_call` and others, which are kept. Out: proposed
 tools: `tool` is the code, `question` its problem with the `answer`, `tool_call` the call that solves it, `code` and
 `api_call` the specific solution that it was made from. Lines with the same code are one tool with several problems.
+Where the code defines several functions, the tool is the one that `tool_call` uses, and the provenance says so; the
+others stay in the code as its helpers.
 Neighbours: imports plans what is read here, craft_folder evaluates retrieval on it.
 """
 
+import ast
 import csv
 import io
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from memory.concepts import unique_problems
-from memory.content import checked, functions_of
+from memory.content import checked, functions_of, parsed
 from memory.errors import ContentRefused, ImportRefused
 from memory.values import Snapshot
 
@@ -31,17 +34,20 @@ _FIELD_LIMIT: Final = 10_000_000
 
 def read_csv(path: Path) -> list[Snapshot]:
     """The tools of a CSV file; raises ImportRefused with the line where it is malformed."""
-    tools: dict[str, Snapshot] = {}
+    tools: dict[tuple[str, str], Snapshot] = {}
     for line, fields in read_records(path):
         try:
-            content = _tool(fields)
+            name, note = _chosen(fields["tool"], fields.get("tool_call") or "")
+            content = _tool(name, fields)
         except ContentRefused as error:
             raise ImportRefused(f"{path}, line {line}: {error} Nothing was imported.") from error
-        known = tools.get(content["code"])
+        known = tools.get((content["code"], name))
         if known is not None:
             content = {**known.content, "problems": unique_problems([*known.content["problems"], *content["problems"]])}
-        provenance = known.provenance if known is not None else {"source": path.name, "line": line, "format": "CRAFT"}
-        tools[content["code"]] = Snapshot("tool", content, provenance=provenance)
+            provenance = known.provenance
+        else:
+            provenance = {"source": path.name, "line": line, "format": "CRAFT", **({"note": note} if note else {})}
+        tools[content["code"], name] = Snapshot("tool", content, provenance=provenance)
     return list(tools.values())
 
 
@@ -84,7 +90,30 @@ def tool_name(code: str) -> str:
     return names[0]
 
 
-def _tool(fields: dict[str, str]) -> dict[str, Any]:
+def _chosen(code: str, call: str) -> tuple[str, str]:
+    """Which function of the code is the tool, and, where there was a choice, what was chosen and why."""
+    first, functions = tool_name(code), functions_of(code)
+    if len(set(functions)) == 1:
+        return first, ""
+    used = _outermost_called(call, functions)
+    why = "which its call uses" if used else "the first one, because no call of one of them is given"
+    return used or first, f"of {', '.join(functions)} in its code, {used or first} is the tool, {why}"
+
+
+def _outermost_called(call: str, functions: Sequence[str]) -> str | None:
+    """The function that the last statement of a call calls, before those inside its arguments; None without one."""
+    try:
+        statements = parsed(call.strip()).body
+    except ContentRefused:
+        return None
+    for statement in reversed(statements):
+        for node in ast.walk(statement):  # breadth first: what is called comes before what is passed to it
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
+                return node.func.id
+    return None
+
+
+def _tool(name: str, fields: dict[str, str]) -> dict[str, Any]:
     problem = {"text": fields["question"]}
     problem.update({field: fields[column] for column, field in _PROBLEM_FIELDS.items() if fields.get(column)})
     rest = {
@@ -94,5 +123,4 @@ def _tool(fields: dict[str, str]) -> dict[str, Any]:
     }
     if rest:
         problem["fields"] = rest  # type: ignore[assignment]
-    code = fields["tool"]
-    return checked("tool", {"name": tool_name(code), "code": code, "problems": [problem]})
+    return checked("tool", {"name": name, "code": fields["tool"], "problems": [problem]})

@@ -55,6 +55,34 @@ def test_craft_lines_with_the_same_code_are_one_tool_with_all_their_problems(tmp
     assert [problem["text"] for problem in item.content["problems"]] == ["Question 1", "Question 2"]
 
 
+TWO = "def half(x: float) -> float:\n    return x / 2\n\ndef quarter(x: float) -> float:\n    return half(half(x))\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "note"),
+    [
+        ("quarter(8)", "quarter", "quarter is the tool, which its call uses"),
+        ("x = half(8)\nprint(quarter(half(x)))", "quarter", "quarter is the tool, which its call uses"),
+        ("print(half(quarter(8)))", "half", "half is the tool, which its call uses"),
+        ("", "half", "half is the tool, the first one, because no call"),
+        ("half(8", "half", "half is the tool, the first one, because no call"),
+        ("other(8)", "half", "half is the tool, the first one, because no call"),
+    ],
+)
+def test_of_several_functions_in_a_craft_line_the_one_that_is_called_is_the_tool(
+    tmp_path: Path, call: str, name: str, note: str
+) -> None:
+    (item,) = read_items(write_csv(tmp_path / "t.csv", ["Question", "2", "", "", "", TWO, call]))
+    assert (item.name, item.content["code"]) == (name, TWO)
+    assert note in item.provenance["note"]
+
+
+def test_craft_lines_that_call_different_functions_of_one_code_are_different_tools(tmp_path: Path) -> None:
+    lines = [[f"Question {n}", "", "", "", "", TWO, f"{name}(8)"] for n, name in enumerate(("quarter", "half") * 2)]
+    items = read_items(write_csv(tmp_path / "t.csv", *lines))
+    assert [(item.name, len(item.content["problems"])) for item in items] == [("quarter", 2), ("half", 2)]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
