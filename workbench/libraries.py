@@ -248,8 +248,8 @@ class Face:
         return self._proposal(plan_tags(self._chosen(refs, None, STATES), add, remove))
 
     def merge(self, keep: str, *others: str, expected_version: int | None = None) -> Proposal:
-        """One row of several: the first stays and gets the problems, cues and tags of the others."""
-        return self._proposal(plan_merge(self._row(keep, expected_version), [self._row(ref) for ref in others]))
+        """One row of several: the first stays and gets the problems, recorded calls, cues and tags of the others."""
+        return self._proposal(self._merged(self._row(keep, expected_version), [self._row(ref) for ref in others]))
 
     def split(self, ref: str, parts: Sequence[Mapping[str, Any]], *, expected_version: int | None = None) -> Proposal:
         """Several proposed rows of one, which is retired; `parts` are their contents."""
@@ -394,6 +394,9 @@ class Face:
     def _move(self, verb: str, ref: str, expected_version: int | None, note: str) -> Done:
         return self._apply(plan_move([self._row(ref, expected_version)], verb), note)
 
+    def _merged(self, keep: Row, others: Sequence[Row]) -> Plan:
+        return plan_merge(keep, others)
+
     def _proposal(self, plan: Plan) -> Proposal:
         return Proposal(plan, lambda proposal: self._apply(proposal.plan))
 
@@ -411,6 +414,11 @@ class Tools(Face):
     def try_(self, ref: str, *calls: Mapping[str, Any], unsafe: bool = False) -> Tried:
         """Run a tool on its recorded examples, or on these arguments; code that is not built in runs in the sandbox."""
         return try_tool(self._row(ref), self._library, calls, unsafe=unsafe)
+
+    def _merged(self, keep: Row, others: Sequence[Row]) -> Plan:
+        from toolsets.making.behaviour import merge_as_told
+
+        return merge_as_told(keep, others)
 
 
 class Concepts(Face):

@@ -217,7 +217,7 @@ def _changing(app: typer.Typer, kind: Kind) -> None:
 def _several(app: typer.Typer, kind: Kind) -> None:
     @app.command()
     def merge(keep: Ref, others: Refs, yes: Yes = False, as_json: AsJson = False) -> None:
-        """One row of several: the first stays and gets the others' problems, cues and tags."""
+        """One row of several: the first stays and gets the others' problems, recorded calls, cues and tags."""
         with opened(kind) as face:
             _propose(face.merge(keep, *others), yes, as_json)
 

@@ -95,6 +95,28 @@ def test_a_change_made_from_an_older_version_is_refused(home: Libraries) -> None
     assert home.concepts.show("recolor cells").state == "proposed"
 
 
+def test_a_merge_of_tools_carries_the_calls_and_they_still_run(home: Libraries) -> None:
+    twice = {
+        "code": 'def twice(x: int, exactly: bool = True) -> int:\n    """Two times a number."""\n    return x + x\n',
+        "calls": [
+            {"arguments": {"x": 5}, "result": 10},
+            {"arguments": {"x": 1, "exactly": False}, "result": 2},
+            {"arguments": {"x": 4}, "result": 8},
+        ],
+        "problems": [{"text": "Take 11 two times.", "call": "print(twice(11))", "answer": "22"}],
+    }
+    home.tools.add(DOUBLE)
+    home.tools.add(twice)
+    proposal = home.tools.merge("double", "twice")
+    assert '+calls[]: {"arguments": {"n": 5}, "result": 10}' in str(proposal)
+    kept = proposal.apply().row
+    # The call with an argument that the kept tool has no place for stays with the retired row.
+    assert [one["arguments"] for one in kept.row.content["calls"]] == [{"n": 4}, {"n": 5}]
+    tried = home.tools.try_("double")
+    assert tried.passed
+    assert [one.code or one.arguments for one in tried.calls] == [{"n": 4}, {"n": 5}, {"n": 21}, "print(twice(11))"]
+
+
 def test_a_merge_shows_what_it_will_do_does_it_when_applied_and_can_be_undone(home: Libraries) -> None:
     keep = home.concepts.add(RECOLOR)
     other = home.concepts.add({**RECOLOR, "title": "change colours", "cues": ["colours swap"]})

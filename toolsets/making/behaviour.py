@@ -102,18 +102,52 @@ def merge_plan(comparison: Comparison) -> Plan:
     keep, gone, mapping = comparison.first, comparison.second, {v: k for k, v in comparison.mapping.items()}
     if _generality(gone) > _generality(keep):
         keep, gone, mapping = gone, keep, dict(comparison.mapping)
-    plan = plan_merge(keep, [gone])
-    kept, retired = plan.changes
-    content = dict(kept.after.content)
-    content["calls"] = [
-        *keep.content.get("calls", ()),
-        *(_renamed_call(call, mapping) for call in gone.content.get("calls", ())),
-    ]
-    old = {problem["text"] for problem in keep.content.get("problems", ())}
+    return _merged(keep, [gone], [mapping])
+
+
+def merge_as_told(keep: Row, others: Sequence[Row]) -> Plan:
+    """A merge on a person's word, without running anything: parameters are matched by their names, then in their order.
+    A call with an argument that `keep` has no place for stays with the retired row."""
+    return _merged(keep, others, [_matched(_parameters(other), _parameters(keep)) for other in others])
+
+
+def _merged(keep: Row, others: Sequence[Row], mappings: Sequence[Mapping[str, str]]) -> Plan:
+    """mappings: for each of the others, the parameters of `keep` by its own."""
+    plan = plan_merge(keep, others)
+    content = dict(plan.changes[0].after.content)
+    places = set(_parameters(keep))
+    calls = list(keep.content.get("calls", ()))
+    own = {problem["text"]: problem for problem in keep.content.get("problems", ())}
+    called: dict[str, Mapping[str, Any]] = {}
+    for other, mapping in zip(others, mappings, strict=True):
+        for call in other.content.get("calls", ()):
+            if isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping):
+                moved = _renamed_call(call, mapping)
+                if moved not in calls and moved["arguments"].keys() <= places:
+                    calls.append(moved)
+        for problem in other.content.get("problems", ()):
+            called.setdefault(problem["text"], _called(problem, other, mapping))
+    if calls:
+        content["calls"] = calls
     content["problems"] = [
-        problem if problem["text"] in old else _called(problem, gone, mapping) for problem in content["problems"]
+        problem if problem["text"] in own else called[problem["text"]] for problem in content["problems"]
     ]
-    return replace(plan, changes=(replace(kept, after=kept.after.with_(content=content)), retired))
+    kept = plan.changes[0]
+    return replace(plan, changes=(replace(kept, after=kept.after.with_(content=content)), *plan.changes[1:]))
+
+
+def _matched(theirs: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """Their parameters by name, and what is left over in order."""
+    same = {name: name for name in theirs if name in own}
+    left, right = [name for name in theirs if name not in same], [name for name in own if name not in same]
+    return {**same, **dict(zip(left, right, strict=False))}
+
+
+def _parameters(row: Row) -> tuple[str, ...]:
+    try:
+        return tuple(code_facts(row.content["code"], row.name).parameters)
+    except ToolsetError:  # a tool that cannot be called by name has no calls either
+        return ()
 
 
 def _agreement(
@@ -211,7 +245,7 @@ def _called(problem: Mapping[str, Any], gone: Row, mapping: Mapping[str, str]) -
         return dict(problem)
     called = problem.get("called") or {
         "name": gone.name,
-        "pairs": [[name, name] for name in code_facts(gone.content["code"], gone.name).parameters],
+        "pairs": [[name, name] for name in _parameters(gone)],
     }
     pairs = [[old, mapping.get(new, new)] for old, new in called["pairs"]]
     return {**problem, "called": {"name": called["name"], "pairs": pairs}}
