@@ -18,6 +18,8 @@ COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
 """Much more than any cache holds."""
 OWN = 16
 """Tokens that each worker has written when a step is timed."""
+PAUSE_US = 10.0
+"""A device that is idle for longer waits for its host."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def measure(engine: Any, workers: Sequence[int], contexts: Sequence[int], *, rou
         engine.release(prompt)
 
 
-def _point(engine: Any, prompt: Any, workers: int, weights: int, bandwidth: float, rounds: int) -> Point:
+def decoding(engine: Any, prompt: Any, workers: int) -> tuple[Callable[[], None], list[Any]]:
+    """A step of `workers` over a common prompt that can be taken again and again, and the workers' own blocks."""
     from hogwild import Feed
 
     own = [engine.open_block() for _ in range(workers)]
@@ -131,10 +134,15 @@ def _point(engine: Any, prompt: Any, workers: int, weights: int, bandwidth: floa
         for block in own:
             block.length -= 1
 
+    return step, own
+
+
+def _point(engine: Any, prompt: Any, workers: int, weights: int, bandwidth: float, rounds: int) -> Point:
+    step, own = decoding(engine, prompt, workers)
     for _ in range(2):
         step()
     found = sorted(timed(step, engine.device) for _ in range(rounds))
-    host = _waiting(engine, step, statistics.median(found)) if engine.device.type == "cuda" else None
+    host = _waiting(engine, step) if engine.device.type == "cuda" else None
     joules = _joules(engine, step, workers) if engine.device.type == "cuda" else None
     cached = (prompt.length + sum(block.length for block in own)) * engine.cache.bytes_per_token
     engine.release(*own)
@@ -142,31 +150,51 @@ def _point(engine: Any, prompt: Any, workers: int, weights: int, bandwidth: floa
     return Point(workers, prompt.length, middle, (low, high), weights, cached, bandwidth, host, joules)
 
 
-def _waiting(engine: Any, step: Callable[[], None], step_s: float) -> float:
-    """Seconds of a step in which no kernel ran: its time, less what the profiler saw on the device."""
+def _waiting(engine: Any, step: Callable[[], None], steps: int = 5) -> float | None:
+    """Seconds of a step in which the device had nothing to do, None where no profiler tells. The pauses between the
+    kernels of one graph, a microsecond or two each, are the device's own and do not count; the profiler makes the
+    host's pauses longer."""
+    events = device_events(engine.device, step, steps)
+    if not events:
+        return None
+    waited, until = 0.0, events[0][0]
+    for start, end, _ in events:
+        if start - until > PAUSE_US:
+            waited += start - until
+        until = max(until, end)
+    return waited / 1e6 / (steps - 1)
+
+
+def device_events(device: Any, step: Callable[[], None], steps: int) -> list[tuple[float, float, str]]:
+    """Start and end in microseconds, and name, of everything that ran on the device, in order of start; nothing where
+    the profiler's library is missing or refuses."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        for _ in range(3):
-            step()
-        torch.cuda.synchronize(engine.device)
-    busy: float = sum(event.device_time_total for event in seen.events()) / 3e6
-    return max(0.0, step_s - busy)
+    try:
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            for _ in range(steps):
+                step()
+            torch.cuda.synchronize(device)
+    except (RuntimeError, AssertionError):
+        return []
+    # The host's own calls are in the list too, with the time of the kernels that they started.
+    ran = [event for event in seen.events() if event.device_type.name == "CUDA"]
+    return sorted((event.time_range.start, event.time_range.end, event.name) for event in ran)
 
 
-def _joules(engine: Any, step: Callable[[], None], workers: int) -> float | None:
-    """By the device's own power reading over a second of steps, where it has one."""
+def _joules(engine: Any, step: Callable[[], None], workers: int, seconds: float = 0.5) -> float | None:
+    """By the device's own power reading over half a second of steps, where it has one."""
     import torch
 
     try:
         watts, steps, began = [], 0, time.perf_counter()
-        while time.perf_counter() - began < 1.0:
+        while time.perf_counter() - began < seconds:
             step()
             steps += 1
             watts.append(torch.cuda.power_draw(engine.device) / 1e3)
         return statistics.fmean(watts) * (time.perf_counter() - began) / (steps * workers)
-    except (ModuleNotFoundError, RuntimeError, AttributeError):  # no pynvml, or a device without a meter
+    except Exception:  # no pynvml, a device without a meter, or NVML's own refusal
         return None
 
 

@@ -171,14 +171,19 @@ def attend_segments(
     mass: bool = False,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    shape: Shape | None = None,
+    programs: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """`query [heads, rows, head_dim]` over one layer of `segments`: output alike, and the shares with `mass`."""
+    """`query [heads, rows, head_dim]` over one layer of `segments`: output alike, and the shares with `mass`.
+
+    shape, programs: another tile, and another number of items per KV head, than the device's own (for tuning).
+    """
     heads, num_rows, head_dim = query.shape
     group = heads // kv_heads
     if query.dtype not in DTYPES or query.stride(-1) != 1 or head_dim > 256 or group > 256:
         raise ValueError("Queries must be float16, bfloat16 or float32, dense, of at most 256 numbers per head.")
-    shape = shape_for(num_rows, group, head_dim, query.dtype, shared_memory(query.device))
-    programs = max(1, programs_at_once(query.device) // kv_heads)
+    shape = shape or shape_for(num_rows, group, head_dim, query.dtype, shared_memory(query.device))
+    programs = programs or max(1, programs_at_once(query.device) // kv_heads)
     tiling, items, pieces, tiles = plan.tiled(shape.rows(group), shape.block_n, programs)
     # Layout of the result as the model wants it next: rows first, so that no copy is needed.
     out = query.new_empty(num_rows, heads, head_dim).transpose(0, 1)

@@ -44,7 +44,11 @@ def agree(case: Case, got: tuple[torch.Tensor, torch.Tensor | None]) -> None:
             continue
         allowed = 2 * float((plain.double() - right).abs().max())
         allowed += 8 * torch.finfo(ours.dtype).eps * float(right.abs().max())
-        assert float((ours.double() - right).abs().max()) <= allowed  # false for NaN
+        error = (ours.double() - right).abs()
+        worst = np.unravel_index(int(error.nan_to_num(nan=torch.inf).argmax()), error.shape)
+        told = f"{float(error.max()):.3g} from float64 at {tuple(map(int, worst))} of {tuple(error.shape)}"
+        told += f", allowed {allowed:.3g}, {int(error.isnan().sum())} not numbers: {case}"
+        assert float(error.max()) <= allowed, told  # false for NaN
 
 
 @pytest.mark.parametrize("name", CASES)
