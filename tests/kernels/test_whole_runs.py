@@ -83,5 +83,5 @@ def test_the_kernels_of_whole_runs_compile(half: int, tmp_path: Path) -> None:
         tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
         said = subprocess.run([tool, "-res-usage", tmp_path / "kernel.cubin"], capture_output=True, text=True)
         used = {key: int(value) for key, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", said.stdout)}
-        assert used["STACK"] <= (0 if half == 16 else 400)
+        assert used["STACK"] <= (0 if half == 16 else 512)
         assert binary.metadata.shared <= 100_000
