@@ -189,11 +189,14 @@ class SharedCache:
         """Keys of all layers turned by `positions`, rounded once; layers without rotation stay as they are."""
         if not positions:
             return keys
-        rotary = self.facts.rotary
-        cos, sin = rotary.table(torch.tensor(positions, device=keys.device), torch.float32)
-        turned = turn(keys.float(), cos, sin, interleaved=rotary.interleaved).to(keys.dtype)
-        for layer in self.facts.no_rope:
-            turned[layer] = keys[layer]
+        turned = keys.clone()
+        for kind in self.facts.kinds:
+            if kind.rotary is not None:
+                cos, sin = kind.rotary.table(torch.tensor(positions, device=keys.device), torch.float32)
+                layers = list(kind.layers)
+                turned[layers] = turn(keys[layers].float(), cos, sin, interleaved=kind.rotary.interleaved).to(
+                    keys.dtype
+                )
         return turned
 
     def _store(self, block: Block) -> _Store:

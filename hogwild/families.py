@@ -7,53 +7,106 @@ Reading the configuration names the reason; the numeric probe in `probe.py` has 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from hogwild.errors import UnsupportedModel
-from hogwild_kernels import Rotary
+from hogwild_kernels import Rotary, first_seen
 
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
-TRY = "use a model with plain rotary positions, such as Llama, Qwen2, Qwen3, Mistral, Phi-3, OLMo-2, SmolLM3 or GLM-4"
+TRY = (
+    "use a model with plain rotary positions, such as Llama, Qwen2, Qwen3, Mistral, Phi-3, OLMo-2, SmolLM3, GLM-4, "
+    "Gemma 2, Gemma 3 or gpt-oss"
+)
+Plan = TypeVar("Plan")
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """What layers of one kind have in common.
+
+    rotary: how they rotate, None for not at all. window: a token sees those less than this far back in its own view
+    (itself at 0), None for all. layers: which they are.
+    """
+
+    rotary: Rotary | None
+    window: int | None
+    layers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """rotary: how queries are turned. no_rope: layers without rotation. max_positions: longest view the model knows."""
+    """kinds: the kinds of attention layers. max_positions: longest view the model knows."""
 
-    rotary: Rotary
+    kinds: tuple[Kind, ...]
     num_layers: int
     num_heads: int
     num_kv_heads: int
     head_dim: int
     vocab_size: int
     max_positions: int
-    no_rope: frozenset[int] = frozenset()
 
-    def has_rope(self, layer: int) -> bool:
-        return layer not in self.no_rope
+    def __post_init__(self) -> None:
+        of_layer = {layer: index for index, kind in enumerate(self.kinds) for layer in kind.layers}
+        object.__setattr__(self, "_kind_of", [of_layer[layer] for layer in range(self.num_layers)])
+
+    def kind_of(self, layer: int) -> int:
+        """Index of the layer's kind in `kinds`."""
+        return int(self._kind_of[layer])  # type: ignore[attr-defined]
+
+    def plans(
+        self, make: Callable[[Rotary | None, Tensor | None], Plan], turns: Tensor, positions: Tensor
+    ) -> tuple[Plan, ...]:
+        """One attention plan per kind of layer, by `make(rotary, first)`.
+
+        turns: `[rows, segments]`; positions: `[rows]`, each row's place in its own block. first: `[rows, segments]`,
+        the first token of each segment that a row sees through the kind's window, or None.
+        """
+        return tuple(
+            make(kind.rotary, None if kind.window is None else first_seen(turns, positions, kind.window))
+            for kind in self.kinds
+        )
 
 
 def facts_of(model: Any) -> ModelFacts:
     """Read the facts off a model, or refuse it."""
     config = model.config.get_text_config(decoder=True)
     refuse(config)
-    rotary = rotary_of(model)
     heads = config.num_attention_heads
-    no_rope_layers = getattr(config, "no_rope_layers", None) or []
     return ModelFacts(
-        rotary=rotary,
+        kinds=_kinds(model, config),
         num_layers=config.num_hidden_layers,
         num_heads=heads,
         num_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocab_size=config.vocab_size,
         max_positions=getattr(config, "max_position_embeddings", None) or sys.maxsize,
-        # transformers' convention: 1 means that the layer does rotate.
-        no_rope=frozenset(layer for layer, rotates in enumerate(no_rope_layers) if not rotates),
     )
+
+
+def _kinds(model: Any, config: Any) -> tuple[Kind, ...]:
+    """Layers by rotation and window, in order of first appearance."""
+    types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    # transformers' convention: 1 means that the layer does rotate.
+    rotates = getattr(config, "no_rope_layers", None) or [1] * config.num_hidden_layers
+    rotaries = rotaries_of(model)
+    groups: dict[tuple[Rotary | None, int | None], list[int]] = {}
+    for layer, kind in enumerate(types[: config.num_hidden_layers]):
+        rotary = (rotaries.get(kind) or rotaries.get("")) if rotates[layer] else None
+        groups.setdefault((rotary, _window(config, layer)), []).append(layer)
+    return tuple(Kind(rotary, window, tuple(layers)) for (rotary, window), layers in groups.items())
+
+
+def _window(config: Any, layer: int) -> int | None:
+    """How far back the layer sees; a window as wide as the longest text never closes."""
+    types = getattr(config, "layer_types", None)
+    slides = types[layer] == "sliding_attention" if types else getattr(config, "use_sliding_window", True) is not False
+    window, longest = getattr(config, "sliding_window", None), getattr(config, "max_position_embeddings", None)
+    return int(window) if slides and window and (longest is None or window < longest) else None
 
 
 def refuse(config: Any) -> None:
@@ -74,9 +127,13 @@ def refuse(config: Any) -> None:
     recurrent = {kind for kind in layer_types if "attention" not in kind or "linear" in kind}
     if recurrent or config.model_type in ("mamba", "mamba2", "rwkv", "falcon_mamba", "recurrent_gemma", "xlstm"):
         no("recurrent state", "it has layers with a recurrent state, which cannot be put together from blocks")
-    windowed = any("sliding" in kind or "chunked" in kind for kind in layer_types)
-    if windowed or (not layer_types and _slides(config)):
-        no("sliding window", "its sliding-window layers are not supported yet")
+    if any("chunked" in kind for kind in layer_types):
+        no("chunked attention", "some of its layers see only the chunk of the text in which a token stands")
+    unknown = layer_types - {"full_attention", "sliding_attention"}
+    if unknown:
+        no("unknown attention", f"its attention of the kind '{min(unknown)}' is not known")
+    if getattr(config, "use_bidirectional_attention", False):
+        no("bidirectional attention", "its tokens see those that come after them")
     rope = _rope_parameters(config)
     if rope is None and getattr(config, "rotary_dim", None):
         no("rotary embedding of its own", "it computes its rotary embedding itself, not by transformers' common one")
@@ -92,14 +149,6 @@ def refuse(config: Any) -> None:
             no(f"{kind} RoPE", f"its rotary type '{kind}' is not known (known: {', '.join(ROPE_TYPES)})")
 
 
-def _slides(config: Any) -> bool:
-    """A window as wide as the longest text never closes."""
-    window, longest = getattr(config, "sliding_window", None), getattr(config, "max_position_embeddings", None)
-    if not window or getattr(config, "use_sliding_window", True) is False:
-        return False
-    return longest is None or window < longest
-
-
 def _rope_parameters(config: Any) -> list[dict[str, Any]] | None:
     """All rotary parameter sets of the model, or None if it has none."""
     given = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
@@ -109,22 +158,26 @@ def _rope_parameters(config: Any) -> list[dict[str, Any]] | None:
     return nested or [given]
 
 
-def rotary_of(model: Any) -> Rotary:
-    """The rotation that the model itself applies: its own frequencies and pairing."""
-    found = [module for module in model.modules() if isinstance(getattr(module, "inv_freq", None), torch.Tensor)]
+def rotaries_of(model: Any) -> dict[str, Rotary]:
+    """The rotations that the model itself applies, its own frequencies and pairing: by the type of the layers, or under
+    "" where all layers rotate alike."""
+    rotate_half = getattr(sys.modules[type(model).__module__], "rotate_half", None)
+    interleaved = rotate_half is not None and rotate_half(torch.arange(4.0)).tolist() == [-1.0, 0.0, -3.0, 2.0]
+    found: dict[str, Tensor] = {}
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if name.endswith("inv_freq") and not name.endswith("original_inv_freq"):
+                known = found.setdefault(name.removesuffix("inv_freq").removesuffix("_"), buffer)
+                if known.shape != buffer.shape:
+                    raise UnsupportedModel(
+                        "several rotary embeddings",
+                        f"The model type {model.config.model_type} has rotary embeddings of several sizes for the same "
+                        f"layers, which is not supported; {TRY}.",
+                    )
     if not found:
         raise UnsupportedModel(
             "rotary embedding of its own",
             f"The model type {model.config.model_type} has no rotary embedding of transformers' common kind to turn "
             f"queries by; {TRY}.",
         )
-    inv_freq = found[0].inv_freq.detach().to(torch.float64)
-    if any(module.inv_freq.shape != inv_freq.shape for module in found):
-        raise UnsupportedModel(
-            "several rotary embeddings",
-            f"The model type {model.config.model_type} rotates its layers in several ways, which is not supported yet; "
-            f"{TRY}.",
-        )
-    rotate_half = getattr(sys.modules[type(model).__module__], "rotate_half", None)
-    interleaved = rotate_half is not None and rotate_half(torch.arange(4.0)).tolist() == [-1.0, 0.0, -3.0, 2.0]
-    return Rotary(inv_freq, interleaved)
+    return {name: Rotary(buffer.detach().to(torch.float64), interleaved) for name, buffer in found.items()}

@@ -19,9 +19,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from hogwild.cache import SharedCache
+from hogwild.families import Kind
 from hogwild.runner import Step, _Group
+from hogwild.seam import Softmax
 from hogwild.views import Feed
-from hogwild_kernels import gpu
+from hogwild_kernels import Rotary, gpu
 from hogwild_kernels.tiling import Tiling, cut
 
 FEWEST_SEGMENTS = 8
@@ -35,17 +37,18 @@ class KernelStep(Step):
         device = self.cache.device
         blocks = tuple({b.id: b for feed in self.feeds for b in feed.view if b.length}.values())
         turns, visible = self._tables(self.feeds, blocks)
-        rotary = self.cache.facts.rotary
-        plan = gpu.plan_attention(
-            turns, visible, [block.length for block in blocks], rotary, self.cache.dtype, device=device
-        )
+        lengths, positions = [block.length for block in blocks], torch.tensor(self.positions())
+
+        def plan(rotary: Rotary | None, first: Tensor | None) -> gpu.GpuPlan:
+            return gpu.plan_attention(turns, visible, lengths, rotary, self.cache.dtype, first, device=device)
+
         pairs = [self.cache.tensors(block) for block in blocks]
         self.segments = gpu.Segments.of([keys for keys, _ in pairs], [values for _, values in pairs])
         column = {block.id: index for index, block in enumerate(blocks)}
         own = [column[feed.own.id] for feed, size in zip(self.feeds, self.sizes, strict=True) for _ in range(size)]
         targets = np.array([own, self.positions()], dtype=np.int32).T
         self.targets = gpu.to_device(np.ascontiguousarray(targets), device)
-        return [_Group(slice(0, len(own)), blocks, plan, plan.without_turns())]
+        return [_Group(slice(0, len(own)), blocks, self.facts.plans(plan, turns, positions))]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -53,11 +56,17 @@ class KernelStep(Step):
         gpu.append(key_states[0], value_states[0], self.segments, self.targets, layer_idx)
         return key_states, value_states
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        facts, group = self.cache.facts, self.groups[0]
-        plan = group.plan if facts.has_rope(layer) else group.plain
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
         out, shares = gpu.attend_segments(
-            query, self.segments, layer, plan, scaling, kv_heads=key.shape[0], mass=self.mass
+            query,
+            self.segments,
+            layer,
+            self.groups[0].plans[self.facts.kind_of(layer)],
+            how.scaling,
+            kv_heads=key.shape[0],
+            mass=self.mass,
+            softcap=how.softcap,
+            sinks=how.sinks,
         )
         if shares is not None:
             held = self.shares[0]
@@ -94,26 +103,33 @@ class _Decoding(Cache):
 
     def __init__(self, cache: SharedCache, origin: Tensor, rows: int, segments: int) -> None:
         super().__init__(layers=[])
-        self.cache, self.rows, self.num_segments = cache, rows, segments
+        self.cache, self.facts, self.rows, self.num_segments = cache, cache.facts, rows, segments
         facts, device = cache.facts, cache.device
+        self.windows = list(dict.fromkeys(kind.window for kind in facts.kinds))
         group = facts.num_heads // facts.num_kv_heads
         shape = gpu.shape_for(rows, group, facts.head_dim, cache.dtype, gpu.shared_memory(device))
         self.programs = max(1, gpu.programs_at_once(device) // facts.num_kv_heads)
         self.rows_per_tile, self.block = shape.rows(group), shape.block_n
         tiles = -(-rows // self.rows_per_tile)
         items = max(self.programs, tiles) + 1
-        self.fields, at = {}, 0
-        for name, size, kind in (
+        tables: list[tuple[str, tuple[int, ...], Any]] = [
             ("ids", (rows,), np.int64),
             ("positions", (rows,), np.int64),
             ("segments", (segments, 4), np.int64),
             ("turns", (rows, segments), np.int32),
             ("visible", (rows, segments), np.int32),
             ("targets", (rows, 2), np.int32),
-            ("items", (2 * ((items + 1) // 2), 3), np.int32),
-            ("pieces", (2 * ((items + tiles * segments + 1) // 2), 3), np.int32),
-            ("tiles", (tiles, 2), np.int32),
-        ):
+        ]
+        for window in self.windows:
+            tables += [
+                (f"items {window}", (2 * ((items + 1) // 2), 3), np.int32),
+                (f"pieces {window}", (2 * ((items + tiles * segments + 1) // 2), 3), np.int32),
+                (f"tiles {window}", (tiles, 2), np.int32),
+            ]
+            if window is not None:
+                tables.append((f"first {window}", (rows, segments), np.int32))
+        self.fields, at = {}, 0
+        for name, size, kind in tables:
             self.fields[name] = _Field(at, size, kind)
             cells = -(-int(np.prod(size)) * (8 if kind == np.int64 else 4) // 8)
             at += 2 * -(-cells // 2)  # every table begins at a multiple of 16 bytes
@@ -123,19 +139,24 @@ class _Decoding(Cache):
         self.on_device: dict[str, Tensor] = {name: field.of(self.buffer) for name, field in self.fields.items()}
         there = self.on_device
         self.segments = gpu.Segments(there["segments"], origin)
-        limits: tuple[None, Any] = (None, self.on_host["visible"])
-        self.plan = gpu.GpuPlan(
+        self.plans = tuple(self._plan(kind) for kind in facts.kinds)
+
+    def _plan(self, kind: Kind) -> gpu.GpuPlan:
+        """The plan of one kind of layer, whose tables every step fills anew."""
+        there, rotary, window = self.on_device, kind.rotary, kind.window
+        plan = gpu.GpuPlan(
             there["turns"],
             there["visible"],
-            None,
-            gpu.frequencies(facts.rotary, device),
-            facts.rotary.interleaved,
-            limits,
+            None if window is None else there[f"first {window}"],
+            None if rotary is None else gpu.frequencies(rotary, self.cache.device),
+            bool(rotary and rotary.interleaved),
+            (None if window is None else self.on_host[f"first {window}"], self.on_host["visible"]),
         )
-        sizes = Tiling(self.on_host["items"], self.on_host["pieces"], self.on_host["tiles"])
-        key = (self.rows_per_tile, self.block, self.programs)
-        self.plan.tables[key] = (sizes, there["items"], there["pieces"], there["tiles"])
-        self.plain = self.plan.without_turns()
+        names = [f"{table} {window}" for table in ("items", "pieces", "tiles")]
+        sizes = Tiling(*(self.on_host[name] for name in names))
+        items, pieces, tiles = (there[name] for name in names)
+        plan.tables[self.rows_per_tile, self.block, self.programs] = (sizes, items, pieces, tiles)
+        return plan
 
     def fill(self, feeds: Sequence[Feed], origin: Tensor) -> None:
         """Write the tables of a step and send them on their way. The last step must be over."""
@@ -158,11 +179,18 @@ class _Decoding(Cache):
                 if block.length:
                     distance += block.length  # from the block's start to the own one's
                     turns[row, column[block.id]], visible[row, column[block.id]] = distance, block.length
-        tiling = cut(None, visible, self.rows_per_tile, self.block, self.programs)
-        host["items"][:, 0] = -1  # a program without an item ends at once
-        host["items"][: len(tiling.items)] = tiling.items
-        host["pieces"][: len(tiling.pieces)] = tiling.pieces
-        host["tiles"][:] = tiling.tiles
+        for window in self.windows:
+            first = None
+            if window is not None:
+                first = host[f"first {window}"]
+                # As `hogwild_kernels.first_seen`, on the host's tables.
+                np.maximum(turns + host["positions"][:, None] - (window - 1), 0, out=first, casting="unsafe")
+            tiling = cut(first, visible, self.rows_per_tile, self.block, self.programs)
+            items = host[f"items {window}"]
+            items[:, 0] = -1  # a program without an item ends at once
+            items[: len(tiling.items)] = tiling.items
+            host[f"pieces {window}"][: len(tiling.pieces)] = tiling.pieces
+            host[f"tiles {window}"][:] = tiling.tiles
         self.buffer.copy_(self.host, non_blocking=True)
 
     def update(
@@ -171,9 +199,10 @@ class _Decoding(Cache):
         gpu.append(key_states[0], value_states[0], self.segments, self.on_device["targets"], layer_idx)
         return key_states, value_states
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        plan = self.plan if self.cache.facts.has_rope(layer) else self.plain
-        return gpu.attend_segments(query, self.segments, layer, plan, scaling, kv_heads=key.shape[0])[0]
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
+        plan = self.plans[self.facts.kind_of(layer)]
+        given = query, self.segments, layer, plan, how.scaling
+        return gpu.attend_segments(*given, kv_heads=key.shape[0], softcap=how.softcap, sinks=how.sinks)[0]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0

@@ -18,11 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hogwild.errors import UnsupportedModel
 from hogwild.families import ModelFacts
-from hogwild.seam import ATTENTION, Shared
+from hogwild.seam import ATTENTION, Shared, Softmax
 from hogwild.tape import Tape
-from hogwild_kernels import AttentionPlan, attend, plan_attention
+from hogwild_kernels import AttentionPlan, Rotary, attend, plan_attention
 from hogwild_kernels.run_tables import Run, RunTables, fits, run_tables
+
+ROWS_AT_ONCE = 1024
+"""Rows of a prompt whose mask is made at a time, where the library's own causal attention cannot serve."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,11 @@ def pack(strips: Sequence[Strip], length: int = 0) -> Packed:
 
 
 def packs(facts: ModelFacts) -> bool:
-    """Whether `PackedReplay` can attend for such a model here: its kernels take some head sizes and need Triton."""
-    return find_spec("triton") is not None and fits(facts.head_dim, facts.rotary)
+    """Whether `PackedReplay` can attend for such a model here: its kernels take some head sizes, know no
+    windows and need Triton."""
+    if find_spec("triton") is None or any(kind.window is not None for kind in facts.kinds):
+        return False
+    return all(fits(facts.head_dim, kind.rotary) for kind in facts.kinds)
 
 
 class PackedReplay:
@@ -126,11 +133,15 @@ class PackedReplay:
         """As `Replay.forward`."""
         return _forward(model, self.packed.token_ids, self.packed.positions, self, **kwargs)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        rotary = self.facts.rotary if self.facts.has_rope(layer) else None
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
+        if how.softcap is not None or how.sinks is not None:
+            raise UnsupportedModel(
+                "soft cap or sinks", "Whole runs are not packed for a model with capped scores or sinks; use `Replay`."
+            )
+        rotary = self.facts.kinds[self.facts.kind_of(layer)].rotary
         from hogwild_kernels.whole_runs import attend_runs  # needs Triton, the extra [gpu]
 
-        return attend_runs(query, key, value, self.packed.tables, rotary, scaling)
+        return attend_runs(query, key, value, self.packed.tables, rotary, how.scaling)
 
 
 def _forward(model: Any, token_ids: Tensor, positions: Tensor, shared: Shared, **kwargs: Any) -> Any:
@@ -151,12 +162,15 @@ class Replay:
         """Keys and values `[kv_heads, N, head_dim]` of every layer, where they are asked for: set it to {} before."""
         self.token_ids = torch.cat([strip.token_ids for strip in strips])[None].to(device)
         self.positions = torch.cat([strip.positions for strip in strips])[None].to(device)
-        self.plans: list[AttentionPlan | None] = [
-            plan_attention(strip.turns.to(device), strip.visible.to(device), strip.sizes, facts.rotary, dtype)
-            if len(strip.turns)
-            else None
-            for strip in strips
-        ]
+        self.plans = [self._plans(strip, device, dtype) if len(strip.turns) else None for strip in strips]
+
+    def _plans(self, strip: Strip, device: torch.device | str, dtype: torch.dtype) -> tuple[AttentionPlan, ...]:
+        turns, visible = strip.turns.to(device), strip.visible.to(device)
+
+        def plan(rotary: Rotary | None, first: Tensor | None) -> AttentionPlan:
+            return plan_attention(turns, visible, strip.sizes, rotary, dtype, first)
+
+        return self.facts.plans(plan, turns, strip.positions[strip.causal :].to(device))
 
     def forward(self, model: Any, **kwargs: Any) -> Any:
         """The model's own output object over the packed tokens; extra arguments (logits_to_keep, ...) are passed on."""
@@ -169,15 +183,15 @@ class Replay:
             offsets.append(offsets[-1] + len(strip.token_ids))
         return offsets
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
         if self.kept is not None:
             self.kept[layer] = key, value
         sizes = [len(strip.token_ids) for strip in self.strips]
         packed = zip(query.split(sizes, 1), key.split(sizes, 1), value.split(sizes, 1), strict=True)
         parts = [
             part
-            for strip, plan, (q, k, v) in zip(self.strips, self.plans, packed, strict=True)
-            for part in self._attend_strip(layer, strip, plan, q, k, v, scaling)
+            for strip, plans, (q, k, v) in zip(self.strips, self.plans, packed, strict=True)
+            for part in self._attend_strip(layer, strip, plans, q, k, v, how)
         ]
         return torch.cat(parts, dim=1)
 
@@ -185,20 +199,37 @@ class Replay:
         self,
         layer: int,
         strip: Strip,
-        plan: AttentionPlan | None,
+        plans: tuple[AttentionPlan, ...] | None,
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        scaling: float,
+        how: Softmax,
     ) -> list[Tensor]:
-        parts = []
+        parts, index = [], self.facts.kind_of(layer)
         if strip.causal:
             q, k, v = (x[:, : strip.causal] for x in (query, key, value))
-            causal = F.scaled_dot_product_attention(
-                q[None].to(v.dtype), k[None].to(v.dtype), v[None], is_causal=True, scale=scaling, enable_gqa=True
-            )
-            parts.append(causal[0])
-        if plan is not None:
-            plan = plan if self.facts.has_rope(layer) else plan.without_turns()
-            parts.append(attend(query[:, strip.causal :], key.split(strip.sizes, 1), value, plan, scaling)[0])
+            parts.append(_causal(q, k, v, self.facts.kinds[index].window, how))
+        if plans is not None:
+            given = query[:, strip.causal :], key.split(strip.sizes, 1), value, plans[index], how.scaling
+            parts.append(attend(*given, softcap=how.softcap, sinks=how.sinks)[0])
         return parts
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor, window: int | None, how: Softmax) -> Tensor:
+    """Rows that see themselves and those before, through the window; `[heads, N, head_dim]`."""
+    if window is None and how.softcap is None and how.sinks is None:
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        out = F.scaled_dot_product_attention(
+            query[None], key[None], value[None], is_causal=True, scale=how.scaling, enable_gqa=True
+        )
+        return out[0]
+    parts, length = [], query.shape[1]
+    for at in range(0, length, ROWS_AT_ONCE):
+        end = min(length, at + ROWS_AT_ONCE)
+        low = 0 if window is None else max(0, at - window + 1)
+        visible = torch.arange(at - low + 1, end - low + 1, device=query.device)[:, None]
+        first = None if window is None else (visible - window).clamp_min(0)
+        plan = plan_attention(torch.zeros_like(visible), visible, [end - low], None, value.dtype, first)
+        given = query[:, at:end], [key[:, low:end]], [value[:, low:end]], plan, how.scaling
+        parts.append(attend(*given, softcap=how.softcap, sinks=how.sinks)[0])
+    return torch.cat(parts, dim=1)

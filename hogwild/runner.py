@@ -18,21 +18,21 @@ from transformers.cache_utils import Cache
 
 from hogwild.cache import SharedCache
 from hogwild.errors import ContextOverflow, ViewError
+from hogwild.seam import Softmax
 from hogwild.views import Block, Feed
-from hogwild_kernels import attend, plan_attention
+from hogwild_kernels import AttentionPlan, Rotary, attend, plan_attention
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Feeds that have a block in common, directly or through others; groups never see each other.
 
-    rows: their packed rows (a slice where they are neighbours). plan, plain: with and without turns.
+    rows: their packed rows (a slice where they are neighbours). plans: one for each kind of layer (`ModelFacts.kinds`).
     """
 
     rows: slice | Tensor
     blocks: tuple[Block, ...]
-    plan: Any
-    plain: Any
+    plans: tuple[Any, ...]
 
 
 class Step(Cache):
@@ -43,7 +43,7 @@ class Step(Cache):
 
     def __init__(self, cache: SharedCache, feeds: Sequence[Feed], *, mass: bool = False) -> None:
         super().__init__(layers=[])
-        self.cache, self.feeds, self.mass = cache, feeds, mass
+        self.cache, self.facts, self.feeds, self.mass = cache, cache.facts, feeds, mass
         self.sizes = [len(feed.tokens) for feed in feeds]
         self.at = [feed.own.length - size for feed, size in zip(feeds, self.sizes, strict=True)]
         self.groups = self._grouped()
@@ -66,13 +66,12 @@ class Step(Cache):
             row += size
         return key_states, value_states
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        has_rope = self.cache.facts.has_rope(layer)
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
         if len(self.groups) == 1:
-            return self._attend(0, layer, query, scaling, has_rope)
+            return self._attend(0, layer, query, how)
         out = torch.empty((*query.shape[:2], value.shape[-1]), dtype=query.dtype, device=query.device)
         for index, group in enumerate(self.groups):
-            out[:, group.rows] = self._attend(index, layer, query[:, group.rows], scaling, has_rope)
+            out[:, group.rows] = self._attend(index, layer, query[:, group.rows], how)
         return out
 
     def attention_of(self, feed: Feed) -> dict[int, float]:
@@ -81,7 +80,7 @@ class Step(Cache):
         for group, shares in zip(self.groups, self.shares, strict=True):
             inside = self._row_inside(group, row)
             if shares is not None and inside is not None:
-                mine = (shares[inside] / self.cache.facts.num_layers).tolist()
+                mine = (shares[inside] / self.facts.num_layers).tolist()
                 seen = {block.id for block in feed.view}
                 return {b.id: share for b, share in zip(group.blocks, mine, strict=True) if b.id in seen}
         return {}
@@ -89,16 +88,18 @@ class Step(Cache):
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
 
-    def _attend(self, index: int, layer: int, query: Tensor, scaling: float, has_rope: bool) -> Tensor:
+    def _attend(self, index: int, layer: int, query: Tensor, how: Softmax) -> Tensor:
         group = self.groups[index]
         pairs = [self.cache.read(block, layer) for block in group.blocks]
         out, shares = attend(
             query,
             [keys for keys, _ in pairs],
             [values for _, values in pairs],
-            group.plan if has_rope else group.plain,
-            scaling,
+            group.plans[self.facts.kind_of(layer)],
+            how.scaling,
             mass=self.mass,
+            softcap=how.softcap,
+            sinks=how.sinks,
         )
         if shares is not None:
             held = self.shares[index]
@@ -114,14 +115,14 @@ class Step(Cache):
             packed = torch.tensor(rows, device=device)
         blocks = tuple({b.id: b for i in members for b in self.feeds[i].view if b.length}.values())
         turns, visible = self._tables([self.feeds[i] for i in members], blocks)
-        plan = plan_attention(
-            turns.to(device),
-            visible.to(device),
-            [block.length for block in blocks],
-            self.cache.facts.rotary,
-            self.cache.dtype,
-        )
-        return _Group(packed, blocks, plan, plan.without_turns() if self.cache.facts.no_rope else plan)
+        positions = [self.at[i] + k for i in members for k in range(self.sizes[i])]
+        turns, visible, at = turns.to(device), visible.to(device), torch.tensor(positions, device=device)
+        lengths, dtype = [block.length for block in blocks], self.cache.dtype
+
+        def plan(rotary: Rotary | None, first: Tensor | None) -> AttentionPlan:
+            return plan_attention(turns, visible, lengths, rotary, dtype, first)
+
+        return _Group(packed, blocks, self.facts.plans(plan, turns, at))
 
     def _tables(self, feeds: Sequence[Feed], blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
         """turns and visible lengths `[rows, blocks]`."""

@@ -7,20 +7,34 @@ AttentionInterface.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from hogwild.errors import UnsupportedModel
+from hogwild.families import ModelFacts
 
 ATTENTION = "hogwild"
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """How a layer makes weights of its scores: `scaling` and `softcap` of a score, `sinks [heads]` beside the scores;
+    see `hogwild_kernels.attend`."""
+
+    scaling: float
+    softcap: float | None = None
+    sinks: Tensor | None = None
 
 
 class Shared(Protocol):
     """Computes attention for one layer of a packed forward."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    facts: ModelFacts
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
         """`query [heads, N, head_dim]`, `key, value [kv_heads, N, head_dim]` of the N packed tokens, rotated to local
         positions; returns `[heads, N, head_dim]`."""
         ...
@@ -33,6 +47,8 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     shared: Shared | None = kwargs.get("shared")
@@ -44,8 +60,21 @@ def _attention(
         )
     scale = scaling if scaling is not None else float(query.shape[-1]) ** -0.5
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    out = shared.attend(layer, query[0], key[0], value[0], scale)
+    if "sliding_window" in kwargs:
+        _check_window(layer, kwargs["sliding_window"], shared.facts)
+    out = shared.attend(layer, query[0], key[0], value[0], Softmax(scale, softcap, s_aux))
     return out.transpose(0, 1)[None].contiguous(), None
+
+
+def _check_window(layer: int, told: int | None, facts: ModelFacts) -> None:
+    """The layer and the configuration must say the same: a window of thousands of tokens is not seen by the probe."""
+    window = facts.kinds[facts.kind_of(layer)].window
+    if (told if told is not None and told < facts.max_positions else None) != window:
+        raise UnsupportedModel(
+            "sliding window",
+            f"Layer {layer} of this model attends through a window of {told or 'all'} tokens, and its configuration "
+            f"says {window or 'all'}; put them right in config.json, or use another model.",
+        )
 
 
 AttentionInterface.register(ATTENTION, _attention)

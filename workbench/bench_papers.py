@@ -51,7 +51,7 @@ class PapersWay:
         from transformers.cache_utils import Cache
 
         self.model, self.scene = scene.engine.model, scene
-        self.rotary = scene.engine.facts.rotary
+        self.rotary = scene.engine.facts.kinds[0].rotary
         cache = scene.engine.cache
         way = self
 

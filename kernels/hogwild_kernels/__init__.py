@@ -4,7 +4,7 @@ Above: `hogwild` (its runner calls `attend` once per layer). Below: torch. The p
 definition; a faster kernel has to equal them.
 """
 
-from hogwild_kernels.attention import AttentionPlan, attend, plan_attention
+from hogwild_kernels.attention import AttentionPlan, attend, first_seen, plan_attention
 from hogwild_kernels.rotary import Rotary, turn
 
-__all__ = ["AttentionPlan", "Rotary", "attend", "plan_attention", "turn"]
+__all__ = ["AttentionPlan", "Rotary", "attend", "first_seen", "plan_attention", "turn"]

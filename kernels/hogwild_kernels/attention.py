@@ -30,23 +30,29 @@ MAX_SCORES = 1 << 25
 class AttentionPlan:
     """What one attention needs beside the tensors; made once per step and used by every layer.
 
-    cos, sin: `[segments, 1, rows, rotary_dim]` of the turns, or None where nothing is turned.
-    bias: `[rows, total length]`, 0 or -inf, or None when every row sees every token.
-    rows_of: per segment None (every row sees it) or the indices `[n]` of the rows that do.
-    lengths: tokens per segment.
+    cos, sin: `[stretches, 1, rows, rotary_dim]` of the turns, or None where nothing is turned.
+    bias: `[rows, total length of the stretches]`, 0 or -inf, or None when every row sees every token.
+    lengths: tokens per segment. stretches: what is read, (segment, start, stop), each segment at most once; all of
+    every segment, unless a window hides some from every row.
     """
 
     cos: Tensor | None
     sin: Tensor | None
     interleaved: bool
     bias: Tensor | None
-    rows_of: tuple[Tensor | None, ...]
     lengths: tuple[int, ...]
+    stretches: tuple[tuple[int, int, int], ...]
     num_rows: int
 
-    def without_turns(self) -> AttentionPlan:
-        """The same visibility for layers that have no rotary embedding."""
-        return AttentionPlan(None, None, self.interleaved, self.bias, self.rows_of, self.lengths, self.num_rows)
+    @property
+    def sizes(self) -> list[int]:
+        """Tokens per stretch."""
+        return [stop - start for _, start, stop in self.stretches]
+
+    @property
+    def whole(self) -> bool:
+        """Every segment is read, all of it."""
+        return self.sizes == list(self.lengths)
 
 
 def first_seen(turns: Tensor, positions: Tensor, window: int) -> Tensor:
@@ -71,21 +77,33 @@ def plan_attention(
     Row r sees the tokens first[r, s]..visible[r, s]-1 of segment s (`first` None: from 0 on), at least one in all.
     `rotary` None means a model layer without rotation. Tensors are made on the device of `turns`.
     """
+    stretches = tuple((segment, 0, length) for segment, length in enumerate(lengths))
+    if first is not None:
+        stretches = _stretches(first, visible)
+        read = [segment for segment, _, _ in stretches]
+        turns, visible, first = turns[:, read], visible[:, read], first[:, read]
     cos = sin = None
     if rotary is not None:
         cos, sin = rotary.table(turns.t()[:, None, :], dtype)
-    sizes = torch.tensor(lengths, device=visible.device)
-    whole = visible >= sizes
+    sizes = torch.tensor([stop - start for _, start, stop in stretches], device=visible.device)
     bias = None
-    if first is not None or not bool(whole.all()):
-        index = torch.cat([torch.arange(n, device=visible.device) for n in lengths])
+    if first is not None or not bool((visible >= sizes).all()):
+        index = torch.cat([torch.arange(start, stop, device=visible.device) for _, start, stop in stretches])
         seen = index < visible.repeat_interleave(sizes, dim=1)
         if first is not None:
             seen &= index >= first.repeat_interleave(sizes, dim=1)
         bias = torch.zeros(seen.shape, dtype=dtype, device=visible.device).masked_fill_(~seen, float("-inf"))
-    sees = visible > 0
-    rows_of = tuple(None if bool(column.all()) else column.nonzero().flatten() for column in sees.unbind(1))
-    return AttentionPlan(cos, sin, bool(rotary and rotary.interleaved), bias, rows_of, tuple(lengths), turns.shape[0])
+    interleaved = bool(rotary and rotary.interleaved)
+    return AttentionPlan(cos, sin, interleaved, bias, tuple(lengths), stretches, turns.shape[0])
+
+
+def _stretches(first: Tensor, visible: Tensor) -> tuple[tuple[int, int, int], ...]:
+    """Per segment that some row sees, the tokens that any row sees."""
+    seen = visible > first
+    starts = torch.where(seen, first, visible.max()).amin(0)
+    stops = torch.where(seen, visible, 0).amax(0)
+    limits = zip(starts.tolist(), stops.tolist(), strict=True)
+    return tuple((segment, start, stop) for segment, (start, stop) in enumerate(limits) if stop > start)
 
 
 def attend(
@@ -109,7 +127,11 @@ def attend(
     softcap: scores s become softcap * tanh(s / softcap) (Gemma 2, arXiv 2408.00118, section 2).
     sinks `[heads]`: a score per head that takes its part of the softmax and gives no value (arXiv 2309.17453; gpt-oss).
     """
-    chunk = max(1, MAX_SCORES // max(1, sum(plan.lengths) * query.shape[0]))
+    if not plan.whole:
+        pieces = values.split(plan.lengths, dim=1) if isinstance(values, Tensor) else values
+        keys = [keys[segment][:, start:stop] for segment, start, stop in plan.stretches]
+        values = [pieces[segment][:, start:stop] for segment, start, stop in plan.stretches]
+    chunk = max(1, MAX_SCORES // max(1, sum(plan.sizes) * query.shape[0]))
     if plan.num_rows <= chunk:
         return _attend_rows(query, keys, values, plan, scaling, slice(None), mass, softcap, sinks)
     parts = [
@@ -155,12 +177,13 @@ def _attend_rows(
     if isinstance(values, Tensor):
         out = weights @ values
     else:
-        split = weights.split(plan.lengths, dim=-1)
+        split = weights.split(plan.sizes, dim=-1)
         out = split[0] @ values[0]
         for piece, value in zip(split[1:], values[1:], strict=True):
             out = torch.baddbmm(out, piece, value)
     shares = None
     if mass:
-        per_head = torch.stack([piece.float().sum(-1) for piece in weights.split(plan.lengths, dim=-1)], dim=-1)
-        shares = per_head.view(heads, num_rows, len(keys)).mean(0)
+        per_head = torch.stack([piece.float().sum(-1) for piece in weights.split(plan.sizes, dim=-1)], dim=-1)
+        shares = per_head.new_zeros(num_rows, len(plan.lengths))
+        shares[:, [segment for segment, _, _ in plan.stretches]] = per_head.view(heads, num_rows, -1).mean(0)
     return out.view(heads, num_rows, -1), shares

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")  # a multiply and an add as one, whatever Triton's default
@@ -98,10 +98,6 @@ class GpuPlan:
     @property
     def num_rows(self) -> int:
         return self.visible.shape[0]
-
-    def without_turns(self) -> GpuPlan:
-        """The same visibility for layers that have no rotary embedding."""
-        return replace(self, frequencies=None)
 
     def tiled(self, rows_per_tile: int, block: int, programs: int) -> tuple[Tiling, Tensor, Tensor, Tensor]:
         """Tiling and its tables (items, pieces, tiles) on the device; made by the first layer that asks."""

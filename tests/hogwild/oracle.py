@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,13 +46,28 @@ def rotate(x: Tensor, positions: Tensor, frequencies: Tensor, interleaved: bool)
     return torch.cat([merged, passed], dim=-1)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, visible: Tensor, scaling: float) -> Tensor:
+@dataclass
+class Softmax:
+    """How a layer makes shares of its scores: a cap on each score (a score of many caps counts as one), and per head a
+    sink, a score that takes its share and gives nothing."""
+
+    scaling: float
+    cap: float | None = None
+    sinks: Tensor | None = None
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, visible: Tensor, how: Softmax) -> Tensor:
     """query [n, H, d], keys and values [m, K, d], visible [n, m] -> [n, H, d]; H / K query heads share a key head."""
     group = query.shape[1] // keys.shape[1]
     keys, values = keys.repeat_interleave(group, dim=1), values.double().repeat_interleave(group, dim=1)
-    scores = torch.einsum("nhd,mhd->hnm", query, keys) * scaling
-    shares = scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
-    return torch.einsum("hnm,mhd->nhd", shares, values)
+    scores = torch.einsum("nhd,mhd->hnm", query, keys) * how.scaling
+    if how.cap is not None:
+        scores = how.cap * torch.tanh(scores / how.cap)
+    powers = torch.exp(scores).masked_fill(~visible, 0.0)  # scores of tiny models stay far below what float64 can hold
+    total = powers.sum(-1, keepdim=True)
+    if how.sinks is not None:
+        total = total + torch.exp(how.sinks.double())[:, None, None]
+    return torch.einsum("hnm,mhd->nhd", powers / total, values)
 
 
 @dataclass
@@ -70,7 +86,7 @@ class Oracle:
         self.model = model.eval()
         self.num_layers = model.config.num_hidden_layers
         self.interleaved = model.config.model_type in INTERLEAVED_FAMILIES
-        self.frequencies = model.model.rotary_emb.inv_freq.clone()
+        self.frequencies, self.windows = _frequencies(model), _windows(model.config)
         self.rotated_layers = getattr(model.config, "no_rope_layers", None) or [1] * self.num_layers
         self.blocks: defaultdict[Name, list[_Layer]] = defaultdict(
             lambda: [_Layer([], []) for _ in range(self.num_layers)]
@@ -101,7 +117,7 @@ class Oracle:
             for layer in range(self.num_layers)
         ]
 
-    def attention(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def attention(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
         """All three [N, heads, head_dim], unrotated; first every feed appends, then every feed attends."""
         counts = [count for _, count in self._feeds]
         for (view, _), new_keys, new_values in zip(self._feeds, key.split(counts), value.split(counts), strict=True):
@@ -109,22 +125,49 @@ class Oracle:
             own.keys.extend(new_keys)
             own.values.extend(new_values)
         outputs = [
-            self._attend_feed(layer, view, queries, scaling)
+            self._attend_feed(layer, view, queries, how)
             for (view, _), queries in zip(self._feeds, query.split(counts), strict=True)
         ]
         return torch.cat(outputs)
 
-    def _attend_feed(self, layer: int, view: View, query: Tensor, scaling: float) -> Tensor:
+    def _attend_feed(self, layer: int, view: View, query: Tensor, how: Softmax) -> Tensor:
         keys = torch.stack([k for block in view for k in self.blocks[block][layer].keys])
         values = torch.stack([v for block in view for v in self.blocks[block][layer].values])
         key_positions = torch.arange(len(keys))
         positions = key_positions[len(keys) - len(query) :]
         # The own block stands last, so "others whole, own up to itself" is "everything up to my position".
         visible = key_positions[None, :] <= positions[:, None]
+        window = self.windows[layer]
+        if window is not None:  # the token itself and window - 1 before it
+            visible &= key_positions[None, :] > positions[:, None] - window
         if self.rotated_layers[layer]:
-            keys = rotate(keys, key_positions, self.frequencies, self.interleaved)
-            query = rotate(query, positions, self.frequencies, self.interleaved)
-        return attend(query.double(), keys.double(), values, visible, scaling)
+            keys = rotate(keys, key_positions, self.frequencies[layer], self.interleaved)
+            query = rotate(query, positions, self.frequencies[layer], self.interleaved)
+        return attend(query.double(), keys.double(), values, visible, how)
+
+
+# Facts of the model cards, kept by hand as above: what these families do in their layers, by number.
+def _windows(config: Any) -> list[int | None]:
+    layers, window = range(config.num_hidden_layers), config.to_dict().get("sliding_window")
+    slides = {
+        "mistral": lambda layer: True,
+        "phi3": lambda layer: True,
+        "qwen2": lambda layer: config.use_sliding_window and layer >= config.max_window_layers,
+        "gemma2": lambda layer: layer % 2 == 0,
+        "gemma3_text": lambda layer: config.layer_types[layer] == "sliding_attention",
+        "gpt_oss": lambda layer: layer % 2 == 0,
+    }.get(config.model_type, lambda layer: False)
+    return [window if slides(layer) else None for layer in layers]
+
+
+def _frequencies(model: PreTrainedModel) -> list[Tensor]:
+    """Per layer; one rotary embedding for all, or in Gemma 3 one for the layers that see everything and one for the
+    others."""
+    rotary = model.model.rotary_emb
+    if model.config.model_type == "gemma3_text":
+        wide, near = rotary.full_attention_inv_freq, rotary.sliding_attention_inv_freq
+        return [(near if "sliding" in kind else wide).clone() for kind in model.config.layer_types]
+    return [rotary.inv_freq.clone()] * model.config.num_hidden_layers
 
 
 def greedy(
@@ -209,12 +252,15 @@ def _dense_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """The seam of `transformers`: [1, heads, N, head_dim] in, [1, N, heads, head_dim] out."""
     assert _listener is not None, "the oracle's attention runs inside Oracle.step only"
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return _listener.attention(int(module.layer_idx), q, k, v, scaling).to(query.dtype)[None], None
+    how = Softmax(scaling, softcap, s_aux)
+    return _listener.attention(int(module.layer_idx), q, k, v, how).to(query.dtype)[None], None
 
 
 AttentionInterface.register(ATTENTION_NAME, _dense_attention)

@@ -96,7 +96,7 @@ def test_a_worker_that_takes_37_tokens_while_others_decode_sees_and_is_seen_in_t
     assert pair.step(*[(view, [6]) for view, _ in ragged]) < TOLERANCE
 
 
-@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3"])
+@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3", "gemma3", "gpt_oss"])
 def test_logits_stay_the_oracles_when_blocks_stand_many_hundred_positions_apart(
     family: str, twin: Callable[[str], Twin]
 ) -> None:

@@ -53,9 +53,18 @@ def stock_logits_of_a_view(folder: Path, blocks: list[Text], own: Text) -> torch
     ends = torch.tensor([len(block) for block in blocks]).cumsum(0).tolist()
     for block, end in zip(blocks, ends, strict=True):
         visible[end - len(block) : end, : end - len(block)] = 0
-    mask = torch.where(visible > 0, 0.0, torch.finfo(torch.float32).min)[None, None]
+    model, back = tiny_models.load(folder), torch.arange(len(ids))[:, None] - torch.arange(len(ids))
+    window = model.config.to_dict().get("sliding_window") or len(ids)
+
+    def mask(seen: torch.Tensor) -> torch.Tensor:
+        return torch.where(seen, 0.0, torch.finfo(torch.float32).min)[None, None]
+
+    near, far = mask((visible > 0) & (back < window)), mask(visible > 0)
+    masks: object = near
+    if "layer_types" in model.config.to_dict():  # these models choose a mask by the layer's type
+        masks = {"full_attention": far, "sliding_attention": near}
     with torch.no_grad():
-        out = tiny_models.load(folder)(input_ids=torch.tensor([ids]), attention_mask=mask)
+        out = model(input_ids=torch.tensor([ids]), attention_mask=masks)
     return out.logits[0, ends[-1] :]
 
 

@@ -257,7 +257,7 @@ CROWDS = settings(
 )
 
 
-@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3"])
+@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3", "gemma3"])
 def test_random_sequences_of_operations_keep_the_logits_of_the_oracle(family: str, twin: Twins) -> None:
     machine = type("CrowdOf" + family, (Crowd,), {"new_twin": staticmethod(lambda: twin(family))})
     run_state_machine_as_test(machine, settings=CROWDS)

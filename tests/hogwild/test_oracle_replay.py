@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from oracle import Oracle, greedy, greedy_by_steps
-from tiny_models import FAMILIES
+from tiny_models import FAMILIES, WINDOWED
 from twin import TOLERANCE, relative_error, text
 
-from hogwild import Engine
+from hogwild import Engine, Feed, replay
 from hogwild.tape import Tape
 
 Engines = Callable[[str], Engine]
@@ -44,8 +44,30 @@ def test_replay_gives_the_logits_of_the_step_by_step_run(
         assert relative_error(ours, truth[: len(ours)]) < TOLERANCE
 
 
+@pytest.mark.parametrize("family", ["llama", *WINDOWED])
+def test_a_long_prompt_is_replayed_in_pieces_and_blocks_are_rebuilt_as_they_were(
+    family: str, engine: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "ROWS_AT_ONCE", 7)
+    live, tape = engine(family), Tape()
+    prompt = live.prefill(PROMPT)
+    tape.record_block(prompt.id, PROMPT)
+    a, b = live.open_block(), live.open_block()
+    for number in range(3):
+        feeds = [Feed((prompt, b, a), text(5, seed=number), "a"), Feed((prompt, a, b), [number], "b")]
+        live.step(feeds)
+        tape.record(feeds)
+    again = live.rebuild(tape, [prompt, a, b])
+    for block, made in zip((prompt, a, b), again, strict=True):
+        assert (made.length, made.frozen) == (block.length, block.frozen)
+        for layer in range(live.facts.num_layers):
+            for was, is_now in zip(live.cache.read(block, layer), live.cache.read(made, layer), strict=True):
+                assert torch.allclose(was, is_now, rtol=1e-4, atol=1e-4)
+    live.release(prompt, a, b, *again)
+
+
 @pytest.mark.parametrize("layout", ["interleaved", "combined"])
-@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3", "phi3"])
+@pytest.mark.parametrize("family", ["llama", "llama-yarn", "glm4", "smollm3", "phi3", "gemma3", "gpt_oss"])
 def test_replay_picks_the_same_tokens_where_finished_steps_become_history(
     family: str, layout: str, engine: Engines, oracle: Oracles
 ) -> None:

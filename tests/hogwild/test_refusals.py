@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
-from hogwild import Engine
+from hogwild import Engine, loading
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
 
 _SMALL: dict[str, Any] = {
@@ -101,12 +101,20 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
             "linear_value_head_dim": 16,
         },
     ),
-    "mistral-window": ("sliding window", {**_SMALL, "model_type": "mistral", "sliding_window": 8}),
-    "gemma2": ("sliding window", {**_SMALL, "model_type": "gemma2", "sliding_window": 8}),
-    "gemma3": ("sliding window", {**_SMALL, "model_type": "gemma3_text", "sliding_window": 8}),
-    "qwen2-window": (
-        "sliding window",
-        {**_SMALL, "model_type": "qwen2", "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
+    "llama4": (
+        "chunk",
+        {
+            **_SMALL,
+            "model_type": "llama4_text",
+            "layer_types": ["chunked_attention", "full_attention"],
+            "attn_temperature_tuning": False,
+            "intermediate_size_mlp": 96,
+            "num_local_experts": 2,
+        },
+    ),
+    "gemma3-both-ways": (
+        "see those that come after",
+        {**_SMALL, "model_type": "gemma3_text", "use_bidirectional_attention": True},
     ),
 }
 
@@ -141,15 +149,6 @@ def test_a_model_that_cannot_be_shared_is_refused_by_the_name_of_the_property(na
 
 # Nothing in these configurations is one of the known obstacles; only the numbers tell.
 ONLY_NUMBERS_TELL: dict[str, dict[str, Any]] = {
-    # every head has a learned sink that takes a share of the attention
-    "attention-sinks": {
-        **_SMALL,
-        "model_type": "gpt_oss",
-        "layer_types": ["full_attention"] * 2,
-        "num_local_experts": 2,
-        "num_experts_per_tok": 1,
-        "rope_parameters": {**_ROPE, "rope_type": "default"},
-    },
     # the rotated dimensions stand last in a head, and keys are wider than values
     "multi-head-latent-attention": {
         **{key: value for key, value in _SMALL.items() if key != "head_dim"},
@@ -167,14 +166,6 @@ ONLY_NUMBERS_TELL: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 32,
         "first_k_dense_replace": 1,
         "rope_parameters": {**_ROPE, "rope_type": "default"},
-    },
-    # the scores pass through 2 * tanh(score / 2) before the softmax
-    "soft-capped-scores": {
-        **_SMALL,
-        "model_type": "gemma2",
-        "layer_types": ["full_attention"] * 2,
-        "attn_logit_softcapping": 2.0,
-        "query_pre_attn_scalar": 16,
     },
     # the query grows with its position, every 4 tokens
     "position-dependent-temperature": {
@@ -215,6 +206,16 @@ def test_a_window_as_wide_as_the_context_is_no_obstacle_where_the_model_does_not
     folder = saved(config, tmp_path / "model")
     (ids,) = load(folder).decode([1, 2, 3], heads=[[4] * 20], max_new_tokens=5, stop=False)
     assert ids == tiny_models.generate(tiny_models.load(folder), [1, 2, 3] + [4] * 20, 5)
+
+
+def test_a_layer_whose_window_is_not_the_configurations_is_refused(tmp_path: Path) -> None:
+    """No probe at load is as long as a window of thousands of tokens, so the two words for it are compared."""
+    folder = saved({**_SMALL, "model_type": "gemma2", "sliding_window": 1024}, tmp_path / "model")
+    loaded = loading.load(folder, "float32", torch.device("cpu"))
+    loaded.model.model.layers[0].self_attn.sliding_window = 512
+    with pytest.raises(UnsupportedModel) as refusal:
+        Engine(loaded)
+    assert_one_clear_sentence(refusal.value, "512", "1024", "window")
 
 
 def test_a_missing_directory_is_not_found(tmp_path: Path) -> None:

@@ -62,7 +62,42 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "moe_intermediate_size": 32,
         "norm_topk_prob": True,
     },
+    # windows, narrower than most of what the tests let a worker see
+    "mistral-window": {"model_type": "mistral", **_HEADS, "sliding_window": 16},
+    "qwen2-window": {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1},
+    "phi3-window": {"model_type": "phi3", "sliding_window": 16},
+    # capped scores, and every other layer through a window
+    "gemma2": {
+        "model_type": "gemma2",
+        **_HEADS,
+        "sliding_window": 16,
+        "attn_logit_softcapping": 2.0,
+        "query_pre_attn_scalar": 8,
+    },
+    # layers with a window rotate by frequencies of their own
+    "gemma3": {
+        "model_type": "gemma3_text",
+        **_HEADS,
+        "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        "sliding_window": 16,
+        "query_pre_attn_scalar": 8,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    },
+    # every head has a sink, and every other layer a window
+    "gpt_oss": {
+        "model_type": "gpt_oss",
+        **_HEADS,
+        "sliding_window": 16,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "rope_parameters": {**_ROPE, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+    },
 }
+WINDOWED = ("mistral-window", "qwen2-window", "phi3-window", "gemma2", "gemma3", "gpt_oss")
 
 
 def build(family: str, **changes: Any) -> PreTrainedModel:

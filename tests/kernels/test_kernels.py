@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,18 @@ def test_keys_are_turned_and_stored_in_one_pass(interpreter: ProcessPoolExecutor
     assert torch.equal(values, right_values)
 
 
-@pytest.fixture(scope="module", params=["llama", "smollm3"])
+@pytest.fixture(scope="module", params=["smollm3", "gemma2", "gemma3", "gpt_oss"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny model on disk; the second has a layer without rotation."""
+    """A tiny model on disk: with a layer without rotation; with capped scores and a window; with two rotations and a
+    window; with sinks and a window."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[1] / "hogwild"))
         import tiny_models
-    return str(tiny_models.save(tiny_models.build(request.param), tmp_path_factory.mktemp(request.param)))
+    changes = {} if request.param == "smollm3" else {"sliding_window": 6}
+    if request.param == "gemma3":
+        changes |= {"num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"]}
+    model = tiny_models.build(request.param, **changes)
+    return str(tiny_models.save(model, tmp_path_factory.mktemp(request.param)))
 
 
 def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
@@ -92,19 +98,21 @@ def test_the_kernels_equal_the_definition_on_the_device(name: str) -> None:
 
 SHARED_BYTES = {80: 166_912, 89: 101_376, 90: 232_448}
 COMPILED = {
-    # rows, heads per KV head, head size, type, bytes of stack allowed (what ptxas spills to)
-    "decoding": (4, 4, 128, BF16, 16),
-    "prefill": (2048, 4, 128, BF16, 80),
-    "wide": (4, 2, 256, F16, 16),
-    "float32": (4, 4, 128, F32, 0),
+    # rows, heads per KV head, head size, type, bytes of stack allowed (what ptxas spills to), what is on
+    "decoding": (4, 4, 128, BF16, 16, ()),
+    "prefill": (2048, 4, 128, BF16, 80, ()),
+    "wide": (4, 2, 256, F16, 16, ()),
+    "float32": (4, 4, 128, F32, 0, ()),
+    "gemma2": (4, 2, 256, BF16, 16, ("WINDOW", "SOFTCAP")),
+    "gpt_oss": (4, 8, 64, BF16, 16, ("WINDOW", "SINKS")),
 }
 
 
 @pytest.mark.parametrize("arch", SHARED_BYTES)
 @pytest.mark.parametrize("name", COMPILED)
 def test_the_attention_compiles_within_the_device_s_limits(name: str, arch: int, tmp_path: Path) -> None:
-    rows, group, head_dim, dtype, stack = COMPILED[name]
-    binary = compiled(arch, rows, group, head_dim, dtype)
+    rows, group, head_dim, dtype, stack, flags = COMPILED[name]
+    binary = compiled(arch, rows, group, head_dim, dtype, flags)
     (tmp_path / "kernel.cubin").write_bytes(binary.asm["cubin"])
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     said = subprocess.run([tool, "-res-usage", tmp_path / "kernel.cubin"], capture_output=True, text=True, check=True)
@@ -117,7 +125,7 @@ def test_the_attention_compiles_within_the_device_s_limits(name: str, arch: int,
     assert re.search(r"cp\.async\.cg\.shared\.global \[[^]]*\], \[[^]]*\], 0x10", binary.asm["ptx"])
 
 
-def compiled(arch: int, rows: int, group: int, head_dim: int, dtype: torch.dtype) -> Any:
+def compiled(arch: int, rows: int, group: int, head_dim: int, dtype: torch.dtype, flags: Sequence[str] = ()) -> Any:
     """The attention kernel as it would be launched, compiled without a device."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -129,7 +137,7 @@ def compiled(arch: int, rows: int, group: int, head_dim: int, dtype: torch.dtype
     fixed = {
         "GROUP": group, "DIM": head_dim, "BLOCK_D": shape.block_d, "BLOCK_M": shape.block_m, "BLOCK_N": shape.block_n,
         "ROTARY": head_dim, "INTERLEAVED": False, "WINDOW": False, "SOFTCAP": False, "SINKS": False,
-        "SPLIT": rows < 100, "MASS": False, "PRODUCT": gpu.PRODUCTS[dtype],
+        "SPLIT": rows < 100, "MASS": False, "PRODUCT": gpu.PRODUCTS[dtype], **dict.fromkeys(flags, True),
     }  # fmt: skip
     data = {F16: "*fp16", BF16: "*bf16", F32: "*fp32"}[dtype]
     kinds = {

@@ -6,6 +6,7 @@ they see, and their events, whole and tampered with. Out: proofs. Neighbours: `w
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +17,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
+import tiny_models
 from scenes import Scene
-from scripted_model import WORDS, save
+from scripted_model import WORDS, byte_tokenizer, save
 
 from hogwild import Engine, Prompting, Sampling
 from toolsets.builtin import BUILTINS
@@ -38,15 +40,21 @@ def embedded() -> Engine:
     return load_engine("embedded")
 
 
-def recorded(engine: Engine, *workers: str, meddle: Callable[[Scene, int], None] = lambda *_: None, **how: Any) -> Any:
-    """The events of a run, as the log has them, or of the first 400 steps."""
+def recorded(
+    engine: Engine,
+    *workers: str,
+    meddle: Callable[[Scene, int], None] = lambda *_: None,
+    most_steps: int = 400,
+    **how: Any,
+) -> Any:
+    """The events of a run, as the log has them, or of its first steps."""
     scene = Scene(engine, *workers, **{"tools": BUILTINS, **how})
     spec = scene.driver.spec
     scene.hear(
         ev.RunStarted("What?", [], "here", engine.fingerprint, versions(), 0, str(spec.layout), list(workers), {}, [])
     )
     with scene:
-        for number in range(400):
+        for number in range(most_steps):
             if scene.driver.ended:
                 break
             meddle(scene, number)
@@ -102,6 +110,22 @@ def test_steps_that_merge_into_the_history_are_proved(tmp_path: Path) -> None:
     events = recorded(engine, "Kim", "Bob", layout="interleaved", max_tokens=20, prompting=words)
     assert any(isinstance(one.payload, ev.BlocksMerged) for one in events)
     assert prove(events, engine)
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "gpt_oss"])
+def test_runs_of_models_with_windows_soft_caps_and_sinks_are_proved(family: str, tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    size = len(tokenizer) + -len(tokenizer) % 8
+    folder = tiny_models.save(tiny_models.build(family, vocab_size=size), tmp_path)
+    tokenizer.save_pretrained(folder)
+    (folder / "prompting.json").write_text(json.dumps(WORDS))
+    engine = Engine.from_pretrained(folder)
+    how: dict[str, Any] = {"tools": {}, "layout": "combined", "most_steps": 40}
+    events = recorded(engine, "Kim", "Bob", sampling=Sampling(temperature=0.8), **how)
+    proof = prove(events, engine)
+    assert proof, str(proof)
+    assert proof.tokens > 40
+    assert not prove(tampered(events, "Bob", 12), engine)
 
 
 def tampered(events: list[ev.Event], worker: str, number: int) -> list[ev.Event]:
