@@ -7,6 +7,7 @@ built in runs in the sandbox (`toolsets.shelf`). Neighbours: `libraries` above.
 from __future__ import annotations
 
 import ast
+import doctest
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,13 +127,32 @@ def _tried(tool: Tool, arguments: dict[str, Any], expected: Any) -> TriedCall:
     return TriedCall(arguments, done.text, done.error, wanted, agrees, done.wall_s)
 
 
+def _documented(row: Row, tool: Tool) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The calls of the tool in its docstring's examples, as doctest reads them, with what they should give."""
+    tree = ast.parse(row.content["code"])
+    texts = [ast.get_docstring(node) or "" for node in tree.body if getattr(node, "name", None) == row.name]
+    for text in texts:
+        try:
+            examples = doctest.DocTestParser().get_examples(text)
+        except ValueError:
+            continue
+        for example in examples:
+            arguments = _arguments(example.source.strip(), tool)
+            if arguments is not None and example.exc_msg is None:
+                try:
+                    yield arguments, ast.literal_eval(example.want.strip())
+                except (ValueError, SyntaxError):
+                    yield arguments, None
+
+
 def _examples(row: Row, tool: Tool, library: Library) -> Iterator[TriedCall]:
-    """The recorded calls, then the calls that stand with the problems, as CRAFT's data has them; each once."""
+    """The recorded calls, the docstring's, and those that stand with the problems, as in CRAFT's data; each once."""
     given = [
         (dict(call["arguments"]), call.get("result"))
         for call in row.content.get("calls", ())
         if isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping)
     ]
+    given += _documented(row, tool)
     executed = []
     for call in recorded_calls(row.content):
         if call.is_code:

@@ -188,6 +188,14 @@ def test_trying_a_tool_runs_its_examples_in_the_sandbox_and_tells_a_wrong_one(ho
     assert as_json(tried)["calls"][0]["agrees"] is False
 
 
+def test_the_examples_of_a_docstring_are_tried_too(home: Libraries) -> None:
+    examples = ">>> half(4)\n    2\n    >>> half(n=6)\n    4"
+    code = f'def half(n: int) -> int:\n    """Half.\n\n    {examples}\n    """\n    return n // 2\n'
+    first, second = home.tools.try_(home.tools.add({"code": code}).id).calls
+    assert (first.arguments, first.result, first.agrees) == ({"n": 4}, "2", True)
+    assert (second.result, second.expected, second.agrees) == ("3", "4", False)
+
+
 def test_a_call_that_is_code_is_tried_around_the_tool_and_held_against_the_answer(home: Libraries) -> None:
     problem = {"text": "Both?", "answer": "1,250 pens", "call": "data = [1000, 250]\nprint(total(data))"}
     code = 'def total(values: list[int]) -> int:\n    """Total."""\n    return sum(values)\n'

@@ -53,7 +53,7 @@ export function tried(tr: Translate, answer: any): HTMLElement {
   const agree = calls.filter((call) => !call.error && call.agrees !== false).length;
   const sentence = calls.length
     ? tr("%1 of %2 calls gave what they should (%3).", agree, calls.length, short(answer.isolation || tr("in process")))
-    : tr("This is how a prompt shows it:");
+    : answer?.text ? tr("This is how a prompt shows it:") : tr("It has no examples that it could be tried on.");
   const parts: HTMLElement[] = [make("p", { class: answer?.passed === false ? "wb-fact wb-error" : "wb-fact" }, [sentence])];
   if (calls.length) {
     const rows = calls.map((call) => [given(call.arguments), short(call.error ?? call.result), short(call.expected ?? ""), call.error || call.agrees === false ? "✗" : "✓"]);
