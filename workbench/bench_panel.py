@@ -26,6 +26,8 @@ from typing import Any, Final
 
 from workbench import events as ev
 from workbench.bench_rows import Row, row, seconds
+from workbench.engine.client import EngineClient
+from workbench.engine.place import models_at
 from workbench.log import RunLog, new_run_id
 from workbench.paths import log_path
 
@@ -253,7 +255,7 @@ def _lab(folder: Path) -> Iterator[_Lab]:
             time.sleep(0.1)
         yield lab
     finally:
-        with contextlib.suppress(OSError):
-            lab.api("engine", {"action": "stop"})
+        for model in models_at(folder / "data"):
+            EngineClient(model, folder / "data").stop()
         process.terminate()
         process.wait(20)

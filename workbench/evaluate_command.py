@@ -64,10 +64,10 @@ def worksheets(
         return
     from workbench.evaluate import evaluate_worksheets
     from workbench.evaluate_memory import evaluate_memory
-    from workbench.session import _check
+    from workbench.run_settings import check
 
     defaults: dict[str, Any] = {"max_tokens": None, "max_run_tokens": None, "temperature": 0.0}
-    _check({"workers": workers, "layout": layout, "memory": memory, **defaults})
+    check({"workers": workers, "layout": layout, "memory": memory, **defaults})
     chosen = _seeds(seeds)
     engine = load_engine(model)
     with _Bar("worksheets", len(chosen) * (1 if memory == "none" else 2), hidden=as_json) as bar:

@@ -155,7 +155,10 @@ class Host:
         if past.resumed:
             run._writer.append(ev.RunResumed(past.why))
         else:
-            run._writer.append(replace(self._started(run, driver), parent=run._parent, tools=past.started.tools))
+            started = self._started(run, driver)
+            # What the library gave stands in the prompt already; the run itself asked for none.
+            settings = started.settings | {"memory": past.started.settings.get("memory", "none")}
+            run._writer.append(replace(started, settings=settings, parent=run._parent, tools=past.started.tools))
             for payload in past.copied():
                 run._writer.append(payload)
         added = [one.payload.worker for one in past.before if isinstance(one.payload, ev.WorkerAdded)]

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
 
 from hogwild.prompting import NAMES
 from toolsets.errors import ToolsetError
-from toolsets.fronts import FRONTS
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
-from workbench.engine.client import EngineClient
-from workbench.engine.remote import RemoteRun
+from workbench import run_settings
+from workbench.engine.client import EngineClient, default_kind
+from workbench.engine.remote import PROVE_S, RemoteRun
 from workbench.errors import UsageError, WorkbenchError
 from workbench.learning import learn_tools
 from workbench.libraries import Concepts, Libraries, Tools
@@ -31,10 +31,10 @@ from workbench.mcp_tools import Given, McpTools
 from workbench.models import load_engine, loading
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
-from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MEMORY, MORE_TOOLS
+from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
 from workbench.remembering import LEARN_EVERY, Remembering, propose
 from workbench.run_memory import RunMemory
-from workbench.steering import MAX_WORKERS, Steerable, Steering
+from workbench.steering import Steerable, Steering
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from workbench.rehearsal import Past
     from workbench.replay import Proof
 
-LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
 EngineKind = Literal["thread", "process", "auto"]
-APPROVALS = ("ask", "all", "none")
+SETTLE_S = 120.0
+"""How long the engine's process may take to learn what it has been shown."""
 
 
 class Run(Steerable):
@@ -173,7 +173,9 @@ class Workbench:
     "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
     default the model's own.
     engine: "thread" works in this process; "process" in one of the engine's own, started where there is none, so that
-    runs go on when this process ends; "auto" in that process where there is one already.
+    runs go on when this process ends; "auto" in that process where there is one already. If left out: "process" in a
+    notebook of a JupyterLab that has the workbench's extension, unless something else that is given here works in this
+    process only (tools, mcp, unsafe_tools, chat) or data_dir names another log; "thread" everywhere else.
     async_tools: workers go on writing while their calls run. approve: what becomes of a call whose tool needs a
     person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
     says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
@@ -212,13 +214,19 @@ class Workbench:
         more_tools: int = MORE_TOOLS,
         learn_every: int = LEARN_EVERY,
         chat: Chat | None = None,
-        engine: EngineKind = "thread",
+        engine: EngineKind | None = None,
     ) -> None:
         self.model, self.device, self.dtype = model, device, dtype
-        self._process = _process(engine, model, data_dir, own=tools is not None or mcp is not None or unsafe_tools)
+        own = tools is not None or mcp is not None or bool(unsafe_tools) or chat is not None
+        if engine is None:
+            engine = "thread" if own or data_dir is not None else cast(EngineKind, default_kind())
+        if engine != "thread" and Path(model).is_dir():
+            self.model = model = str(Path(model).absolute())  # another process stands in another folder
+        self._process = _process(engine, model, data_dir, own=own)
         self.chosen = tools not in (None, "builtin", ["builtin"])
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
-        self.library = Libraries(Path(data_dir) if data_dir is not None else None)
+        self._data_dir = Path(data_dir) if data_dir is not None else None
+        self.library = Libraries(self._data_dir)
         self.library.model = (model, device, dtype)
         self.learning = Remembering(lambda: self.library, chat, every=learn_every)
         self.offered = offered_tools(tools, self._from_library)
@@ -240,8 +248,8 @@ class Workbench:
             "concept_tokens": concept_tokens,
             "more_tools": more_tools,
         }
-        _check(self.settings)
-        self.log = RunLog(log_path(Path(data_dir)) if data_dir is not None else None)
+        run_settings.check(self.settings)
+        self.log = RunLog(log_path(self._data_dir) if self._data_dir is not None else None)
         self._engine: Engine | None = None
         self._loading = threading.Lock()
         self._changed = threading.Condition()
@@ -259,6 +267,8 @@ class Workbench:
     def concepts(self) -> Concepts:
         """The library's concepts, likewise; what runs that have ended taught is in it."""
         self.learning.settle()
+        if self._process is not None and self._process.place.is_held():
+            self._process.call("settle", SETTLE_S)
         return self.library.concepts
 
     def learn_concepts(self, *runs: str) -> Proposal:
@@ -276,13 +286,15 @@ class Workbench:
         if unknown:
             raise UsageError(f"A run has no setting '{unknown[0]}'; it has {', '.join(self.settings)}.")
         settings = {**self.settings, **overrides}
-        _check(settings)
+        if isinstance(settings["policy"], Mapping):  # as JSON has it
+            settings["policy"] = run_settings.policy(settings["policy"])
+        run_settings.check(settings)
         read_task(task)
         if self._closed:
             raise UsageError("This workbench is closed; make a new one.")
         if self._process is not None:
-            self._process.start(self.device, self.dtype)
-            run_id = self._process.call("start", task=task, settings=_sendable(settings))["run_id"]
+            self._start_process()
+            run_id = self._process.call("start", task=task, settings=run_settings.sendable(settings))["run_id"]
             return cast(Run, RemoteRun(run_id, self.log, self._process))  # the same face
         run_id = new_run_id()
         return self._begin(Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task))
@@ -307,7 +319,7 @@ class Workbench:
         """
         parent = self.log.find(run_id)
         if self._process is not None:
-            self._process.start(self.device, self.dtype)
+            self._start_process()
             given: dict[str, Any] = {
                 "say": say,
                 "worker": worker,
@@ -331,12 +343,18 @@ class Workbench:
         run._past, run._parent = past, ev.Origin(run_id=parent, seq=before[-1].seq)
         return self._begin(run)
 
+    def attach(self, run_id: str) -> Run:
+        """A handle of a run that is there already: in the engine's process, to go on watching and steering it (after a
+        restart of the kernel, say), or ended in the log. Where another process does it, it can be watched."""
+        found = self.log.find(run_id)
+        return cast(Run, RemoteRun(found, self.log, EngineClient(self.log.summary(found).model, self._data_dir)))
+
     def resume(self, run_id: str) -> Run:
         """Go on with a run that was interrupted, from the last event of its log. A call that was running is begun again
         if it only reads; one that changes something is not, and its worker is told so."""
         found = self.log.find(run_id)
         if self._process is not None:
-            self._process.start(self.device, self.dtype)
+            self._start_process()
             told = self._process.call("resume", run_id=found)
             return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
         with loading():
@@ -371,8 +389,16 @@ class Workbench:
 
     def _settings_of(self, started: ev.RunStarted) -> dict[str, Any]:
         """The settings of a run that goes on; its prompt is what it is, so the library is not asked again."""
-        known = {name: value for name, value in started.settings.items() if name in self.settings and name != "policy"}
+        known = {name: value for name, value in started.settings.items() if name in self.settings}
+        if (policy := known.get("policy")) is not None:
+            known["policy"] = run_settings.policy(policy)
         return {**self.settings, **known, "seed": started.seed, "layout": started.layout, "memory": "none"}
+
+    def _start_process(self) -> None:
+        """Start the engine where it does not run; where nobody asks for a device, one that runs is taken as it is."""
+        assert self._process is not None
+        device, dtype = (None if self.device == "cpu" else self.device), (None if self.dtype == "auto" else self.dtype)
+        self._process.start(device, dtype)
 
     def _begin(self, run: Run) -> Run:
         run._memory.search(run._task, self._wake)
@@ -386,8 +412,11 @@ class Workbench:
 
     def prove(self, run_id: str) -> Proof:
         """Replay a run of the log, and compare every token that its workers chose; raises ReplayError."""
-        from workbench.replay import prove
+        from workbench.replay import Proof, prove
 
+        if self._process is not None:
+            self._start_process()
+            return Proof.from_json(self._process.call("prove", PROVE_S, run_id=self.log.find(run_id)))
         events = self.log.events(self.log.find(run_id))
         named = next((one.payload.model for one in events if isinstance(one.payload, ev.RunStarted)), self.model)
         return prove(events, self.loaded() if named == self.model else None)
@@ -400,7 +429,7 @@ class Workbench:
             return self._engine
 
     def close(self) -> None:
-        """Stop what still runs and end the engine's thread."""
+        """Stop what still runs and end the engine's thread; an engine's own process goes on, with its runs."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -445,52 +474,15 @@ class Workbench:
         Host(self).work()
 
 
-def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: object) -> EngineClient | None:
+def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: bool) -> EngineClient | None:
     """The engine's process, where runs are to work in it; raises UsageError for what only this process has."""
     if kind not in get_args(EngineKind):
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineKind))}; it is {kind!r}.")
     if kind == "thread" or (kind == "auto" and own):
         return None
     if own:
-        raise UsageError('Tools of your own work in this process only: use engine="thread".')
+        raise UsageError(
+            'Tools of your own, MCP servers and a chat model work in this process only: use engine="thread".'
+        )
     client = EngineClient(model, Path(data_dir) if data_dir is not None else None)
     return client if kind == "process" or client.status()["state"] in ("ready", "busy") else None
-
-
-def _sendable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON; raises UsageError for a policy, which is an object of this process."""
-    if settings["policy"] is not None:
-        raise UsageError('A policy works in this process only: use engine="thread".')
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _check(settings: dict[str, Any]) -> None:
-    """One sentence for a setting that makes no sense."""
-    workers = settings["workers"]
-    if not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
-        raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers}.")
-    if settings["layout"] not in LAYOUTS:
-        raise UsageError(f"There is no layout '{settings['layout']}'; choose one of {', '.join(LAYOUTS)}.")
-    for name in ("max_tokens", "max_run_tokens"):
-        budget = settings[name]
-        if budget is not None and (not isinstance(budget, int) or budget < 1):
-            raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
-    if settings.get("front") is not None and settings["front"] not in FRONTS:
-        raise UsageError(f"There is no grammar {settings['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
-    if settings.get("approve", "ask") not in APPROVALS:
-        raise UsageError(f"approve must be one of {', '.join(APPROVALS)}; it is {settings['approve']!r}.")
-    if not isinstance(settings.get("policy"), CallPolicy | None):
-        raise UsageError("policy must be a toolsets.policy.CallPolicy, such as CallPolicy(timeout_s=10).")
-    if (policy := settings.get("policy")) is not None and policy.timeout_s is not None and policy.timeout_s <= 0:
-        raise UsageError(f"The time for a call must be more than 0 s; it is {policy.timeout_s:g}.")
-    if settings.get("memory", "none") not in MEMORY:
-        raise UsageError(f"There is no memory '{settings['memory']}'; choose one of {', '.join(MEMORY)}.")
-    for name in ("concepts", "concept_tokens", "more_tools"):
-        limit = settings.get(name, 0)
-        if not isinstance(limit, int) or limit < 0:
-            raise UsageError(f"{name} must be 0 or more; it is {limit}.")
-    temperature, seed = settings["temperature"], settings.get("seed", 0)
-    if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
-        raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")
-    if not isinstance(seed, int) or not -(1 << 63) <= seed < 1 << 63:
-        raise UsageError(f"The seed must be a whole number of at most 64 bits; it is {seed!r}.")

@@ -22,6 +22,9 @@ from workbench.snapshot import snapshot
 from workbench.steering import COMMANDS
 
 INTERVAL_S = 1 / 30
+ALIVE_S = 3.0
+"""A page that hears nothing for longer takes the kernel for gone; a run may be silent, held or waiting for a call."""
+
 PORTION = 1000
 """How many events one message holds at most."""
 
@@ -141,9 +144,11 @@ class Feed:
     def _deliver_once(self) -> bool:
         """Send what waits, waiting for some; False if there will be no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._read_all or self._stopped.is_set())
+            news = self._changed.wait_for(lambda: self._waiting or self._read_all or self._stopped.is_set(), ALIVE_S)
             portion, self._waiting = self._waiting[:PORTION], self._waiting[PORTION:]
             at_end = self._read_all and not self._waiting
+        if not news:
+            self._send({"type": "alive"})
         if portion:
             self._send({"type": "events", "events": portion})
         if at_end:

@@ -62,6 +62,7 @@ def test_an_unchanged_fork_draws_what_its_parent_drew_and_repeats_no_call(sample
     assert child.prove()
     (started,) = of(child, ev.RunStarted)
     assert started.parent["run_id"] == run.id
+    assert compare(list(run.events()), list(child.events())).settings == {}
     assert bench.log.summary(child.id).parent == started.parent
     ends = [one.call for one in of(child, ev.CallFinished)]
     assert len(ends) == len(set(ends)) == len(of(run, ev.CallFinished))

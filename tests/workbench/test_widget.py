@@ -91,6 +91,20 @@ def test_messages_come_no_faster_than_the_interval_however_fast_the_events() -> 
     assert feed.wait(BOUND_S)
 
 
+def test_a_silent_run_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widget, "ALIVE_S", 0.01)
+    sent: list[dict[str, Any]] = []
+    second = threading.Event()
+    run = Told(worksheet(), at_once=False)
+    feed = Feed(run, 0, lambda message: (sent.append(message), len(sent) == 2 and second.set())[0], interval_s=0.0)
+    feed.start()
+    assert second.wait(BOUND_S)
+    assert sent[:2] == [{"type": "alive"}] * 2
+    run.go.release(10_000)
+    assert feed.wait(BOUND_S)
+    assert events_of(sent) == [ev.to_json(event) for event in worksheet()]
+
+
 def test_what_is_new_is_sent_although_nothing_follows_it() -> None:
     events = worksheet()
     run = Told(events, at_once=False)

@@ -25,6 +25,16 @@ ANSWER_S: Final = 20.0
 START_S: Final = 120.0
 STOP_S: Final = 20.0
 LOOK_S: Final = 0.05
+WISH: Final = "WORKBENCH_ENGINE"
+"""The environment's word for it: "thread", set before JupyterLab starts, keeps its notebooks' runs in their kernels."""
+
+
+def default_kind() -> str:
+    """Where a notebook's runs work if nobody says: "process" in a kernel of a Jupyter server that has the workbench's
+    extension, which leaves that word in the environment; "thread" in every other process."""
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    in_kernel = kernel is not None and kernel.IPKernelApp.initialized()
+    return "process" if in_kernel and os.environ.get(WISH) == "process" else "thread"
 
 
 class EngineClient:
@@ -73,11 +83,12 @@ class EngineClient:
             alive = self.place.is_held()
             return nothing | {"state": "busy" if alive else "dead", "pid": info.get("pid")}
 
-    def start(self, device: str = "cpu", dtype: str = "auto") -> dict[str, Any]:
-        """Make sure that it runs; its status. Raises EngineError where it does not come up."""
+    def start(self, device: str | None = None, dtype: str | None = None) -> dict[str, Any]:
+        """Make sure that it runs; its status. device, dtype: None takes an engine as it is, and starts one on the CPU.
+        Raises EngineError where it does not come up, or runs otherwise than it is asked for."""
         if self.status()["state"] not in ("ready", "busy"):
             if not self.place.is_held():
-                self._launch(device, dtype)
+                self._launch(device or "cpu", dtype or "auto")
             until = time.monotonic() + START_S
             while self.status()["state"] not in ("ready", "busy"):
                 ended = self._process is None and not self.place.is_held()
@@ -85,7 +96,14 @@ class EngineClient:
                     said = self.place.output.read_text(errors="replace").strip()[-600:]
                     raise EngineError(f"The engine for {self.place.model} does not start: {said or 'it says nothing'}")
                 time.sleep(LOOK_S)
-        return self.status()
+        found = self.status()
+        for name, wish in (("device", device), ("dtype", dtype)):
+            if wish is not None and found[name] is not None and found[name] != wish:
+                raise EngineError(
+                    f"The engine for {self.place.model} runs with {name} {found[name]}, not {wish}: end it first "
+                    f"(workbench engine --model {self.place.model} --stop), or ask for {name}={found[name]!r}."
+                )
+        return found
 
     def stop(self) -> dict[str, Any]:
         """End it, so that every run has its end in the log; a dead one is cleared away."""

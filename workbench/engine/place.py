@@ -7,6 +7,7 @@ characters), the secret beside the run log. Neighbours: `service` takes a place,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,6 +78,15 @@ class Place:
 
 def place_of(model: str, data: Path | None = None) -> Place:
     return Place((data or data_dir()) / "engines", model)
+
+
+def models_at(data: Path | None = None) -> list[str]:
+    """The models whose engines have left a note in this data folder."""
+    found = []
+    for note in sorted(((data or data_dir()) / "engines").glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found.append(str(json.loads(note.read_text())["model"]))
+    return found
 
 
 def _own_folder() -> Path:

@@ -21,6 +21,7 @@ from workbench.steering import Steerable
 from workbench.widget import mimebundle
 
 if TYPE_CHECKING:
+    from workbench.calls import Pending
     from workbench.replay import Proof
 
 LOOK_S = 0.05
@@ -72,6 +73,20 @@ class RemoteRun(Steerable):
     def events(self, since: int = 0) -> Iterator[ev.Event]:
         """The run's events after number `since`, as they come, until it has ended."""
         return self._log.follow(self.id, since)
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """What its calls returned so far, by the names that the log gives them, as JSON has it."""
+        return dict(self._engine.call("results", run_id=self.id)["values"])
+
+    @property
+    def pending(self) -> tuple[Pending, ...]:
+        """The calls that wait for a person's word: each has a `call` for `approve` and `reject`, and its arguments."""
+        from workbench.calls import Pending
+
+        if self.status != "running":
+            return ()
+        return tuple(Pending(**one) for one in self._engine.call("pending", run_id=self.id)["calls"])
 
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name; raises UsageError, and EngineError where the engine does not run."""

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 IDLE_S: Final = 1800.0
 LINE_BYTES: Final = 8_000_000
-CALLS: Final = ("status", "start", "fork", "resume", "control", "prove", "search", "quit")
+CALLS: Final = (
+    "status", "start", "fork", "resume", "control", "pending", "results", "prove", "search", "settle", "quit",
+)  # fmt: skip
 KEPT: Final = 1000
 """So many runs and keys are remembered."""
 
@@ -43,7 +45,7 @@ class Service:
     def __init__(self, model: str, data: Path | None, device: str, dtype: str, quit_: Callable[[], None]) -> None:
         from workbench.session import Workbench
 
-        self.model, self.device, self.since = model, device, time.time()
+        self.model, self.device, self.dtype, self.since = model, device, dtype, time.time()
         self.asked = time.monotonic()
         self._bench = Workbench(model, data_dir=data, device=device, dtype=dtype)
         self._quit = quit_
@@ -70,6 +72,7 @@ class Service:
             "pid": os.getpid(),
             "model": self.model,
             "device": self.device,
+            "dtype": self.dtype,
             "memory_bytes": _resident_bytes(),
             "since": self.since,
             "runs": [run_id for run_id, run in list(self._runs.items()) if run.status == "running"],
@@ -100,12 +103,35 @@ class Service:
     def control(
         self, run_id: str, command: str, arguments: dict[str, Any], key: str = "", by: str = ""
     ) -> dict[str, Any]:
-        run = self._runs.get(run_id)
-        if run is None:
-            raise UsageError(f"Run {run_id} is not driven by this engine: steer it where it was started.")
+        run = self._run(run_id)
         if run.status != "running":
             raise UsageError(f"Run {run_id} has ended ({run.status}): there is nothing to steer.")
         return run.command(command, arguments, key=key, by=by)
+
+    def pending(self, run_id: str) -> dict[str, Any]:
+        """The calls that wait for a person's word."""
+        asking = self._run(run_id).pending
+        return {
+            "calls": [
+                {"call": one.call, "worker": one.worker, "tool": one.tool, "arguments": _plain(dict(one.arguments))}
+                for one in asking
+            ]
+        }
+
+    def results(self, run_id: str) -> dict[str, Any]:
+        """What calls returned so far, whole; what JSON has no word for comes as its text."""
+        return {"values": {name: _plain(value) for name, value in self._run(run_id).results.items()}}
+
+    def settle(self) -> dict[str, Any]:
+        """Wait until the library has what the runs that have ended taught."""
+        self._bench.learning.settle()
+        return {}
+
+    def _run(self, run_id: str) -> Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise UsageError(f"Run {run_id} is not driven by this engine: ask where it was started.")
+        return run
 
     def prove(self, run_id: str) -> dict[str, Any]:
         """In the thread of whoever asks, beside the runs that go on."""
@@ -204,6 +230,11 @@ def _listening(place: Place, service: Service) -> _Server:
     server.service, server.secret = service, secrets.token_hex(32)
     place.write({"pid": os.getpid(), "model": place.model, "secret": server.secret, "since": service.since})
     return server
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes out of JSON."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def _resident_bytes() -> int:

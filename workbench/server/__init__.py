@@ -7,6 +7,7 @@ torch into the Jupyter server; models live in the engine's own process. Neighbou
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
+    from workbench.engine.client import WISH
     from workbench.server.routes import add_handlers
 
+    os.environ.setdefault(WISH, "process")  # for the kernels that this server starts
     add_handlers(app)
 
 

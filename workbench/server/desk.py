@@ -17,6 +17,7 @@ from memory.errors import LibraryError, LibraryUnavailable, RowChanged, RowNotFo
 from toolsets.errors import ToolsetError
 from workbench.comparing import compare
 from workbench.engine.client import EngineClient
+from workbench.engine.place import models_at
 from workbench.errors import (
     EngineError,
     LogDamaged,
@@ -85,8 +86,12 @@ class Desk:
         return self._engines.setdefault(model, EngineClient(model, self.data_dir))
 
     def status(self) -> dict[str, Any]:
-        """How the engine is that was last asked for."""
-        return {"version": version("agent-workbench"), "engine": self.engine().status()}
+        """How the engine is that was last asked for; where that is absent, one that a notebook or terminal started."""
+        found = self.engine().status()
+        if found["state"] == "absent":
+            others = (self.engine(model).status() for model in models_at(self.data_dir) if model != self.model)
+            found = next((other for other in others if other["state"] in ("ready", "busy")), found)
+        return {"version": version("agent-workbench"), "engine": found}
 
     def command_engine(self, action: str, model: str = "") -> dict[str, Any]:
         """start, restart or stop; raises UsageError, EngineError."""

@@ -19,6 +19,7 @@ from workbench.writer import RunWriter
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "workbench-data"
     monkeypatch.setenv("WORKBENCH_DATA_DIR", str(folder))
+    monkeypatch.setenv("WORKBENCH_ENGINE", "thread")  # the extension would set it, and kernels of other tests read it
     return folder
 
 

@@ -14,14 +14,20 @@ from tornado.httpclient import HTTPClientError
 
 sys.path.append(str(Path(__file__).parents[2] / "hogwild"))
 
-from scripted_model import save
+from scripted_model import call, save
 
+from toolsets.policy import CallPolicy
 from workbench import Workbench
 from workbench.engine.client import EngineClient
 from workbench.errors import EngineError, UsageError
 from workbench.log import RunLog
 
-FOR_EVER = (["# Alice\n", "tick ", "tick "], ["# Bob\n", "tock ", "tock "], ["Joint answer:\n", "Never."])
+FOR_EVER = (
+    ["# Alice\n", "tick ", "tick "],
+    ["# Bob\n", "tock ", "tock "],
+    ["# Carol\n", call("gcd", a=84, b=126)],
+    ["Joint answer:\n", "Never."],
+)
 TASK = "What?"
 
 
@@ -115,9 +121,32 @@ def test_only_its_owner_reaches_an_engine_and_only_with_its_secret(engine: Engin
     run.stop()
     assert run.wait(60)
     assert run.status == "stopped"
+    attached = other.attach(run.id)
+    assert (attached.answer, attached.status) == (run.answer, "stopped")
+    with pytest.raises(EngineError, match="device cpu, not cuda"):
+        Workbench(model, engine="process", device="cuda").run(TASK)
     other.close()
     assert engine.stop()["state"] == "absent"
     assert not place.socket.exists()
+
+
+def test_a_call_in_the_engines_process_is_approved_and_its_result_read_from_here(
+    engine: EngineClient, model: str
+) -> None:
+    with Workbench(model, engine="process", memory="none") as bench:
+        with pytest.raises(UsageError, match="no 'aproval'"):
+            bench.run(TASK, policy={"aproval": True})
+        run = bench.run(TASK, workers=3, policy=CallPolicy(approval=True))
+        next(event for event in run.events() if event.kind == "approval_asked")
+        (asked,) = run.pending
+        assert (asked.tool, asked.arguments) == ("gcd", {"a": 84, "b": 126})
+        run.approve(asked.call)
+        next(event for event in run.events() if event.kind == "call_finished")
+        assert run.pending == ()
+        assert run.results == {asked.call: 42}
+        run.stop()
+        assert run.wait(60)
+        assert run.pending == ()
 
 
 async def test_a_run_is_forked_resumed_and_compared_over_rest(

@@ -7,7 +7,7 @@
  */
 
 import type { RunEvent } from "./core/events.ts";
-import { ALL_COMMANDS, english, type Context } from "./panel/context.ts";
+import { ALL_COMMANDS, english, SERVER_COMMANDS, type Actions, type Context } from "./panel/context.ts";
 import { RunPanel } from "./panel/panel.ts";
 import { CommTransport } from "./transport/comm.ts";
 import { StaticTransport } from "./transport/static.ts";
@@ -30,23 +30,60 @@ export interface PageWorkbench {
 const PATIENCE_MS = 20000;
 
 async function render({ model, el }: { model: Model; el: HTMLElement }): Promise<() => void> {
+  let panel: RunPanel | null = null;
+  let closed = false;
+  const mount = async (): Promise<void> => {
+    const made = await panelOf(model, () => void mount());
+    if (closed) return made.dispose();
+    panel?.dispose();
+    panel = made;
+    panel.node.classList.add("wb-in-cell");
+    el.replaceChildren(panel.node);
+  };
+  await mount();
+  return () => {
+    closed = true;
+    panel?.dispose();
+  };
+}
+
+/** again: called when an interrupted run goes on, so that its log has to be followed anew. */
+async function panelOf(model: Model, again: () => void): Promise<RunPanel> {
   const runId: string = model.get("run_id");
   const recorded: RunEvent[] | undefined = model.get("snapshot")?.events;
   const page = (globalThis as any).agentWorkbench as PageWorkbench | undefined;
-  const overServer = recorded?.length ? null : await page?.transport(runId).catch(() => null);
-  const transport: Transport = recorded?.length ? new StaticTransport(recorded) : (overServer ?? new CommTransport(model));
+  if (recorded?.length) {
+    return new RunPanel({ tr: page?.contextOf(runId).tr ?? english, actions: null }, new StaticTransport(recorded), runId);
+  }
+  const overServer = await page?.transport(runId).catch(() => null);
+  const inEngine = Boolean(model.get("in_engine"));
+  const transport: Transport = overServer ?? new CommTransport(model, !inEngine);
   const known = page?.contextOf(runId);
-  // A run in an engine's process is steered through the server, which answers also while the kernel is busy with a cell.
-  // One that lives in the kernel is steered over its comm, wherever its events are read.
-  const actions = overServer && model.get("in_engine") ? known!.actions : commActions(model);
-  const context: Context = { tr: known?.tr ?? english, actions: recorded?.length ? null : actions };
-  const panel = new RunPanel(context, transport, runId);
-  panel.node.classList.add("wb-in-cell");
-  el.replaceChildren(panel.node);
-  return () => panel.dispose();
+  const server = overServer ? known!.actions : null;
+  const actions = server ? serverActions(server, inEngine ? server : commActions(model), again) : commActions(model);
+  return new RunPanel({ tr: known?.tr ?? english, actions }, transport, runId);
 }
 
-function commActions(model: Model): Context["actions"] {
+/**
+ * A run in an engine's process is steered through the server, which answers also while the kernel is busy with a cell. One
+ * that lives in the kernel is steered over its comm, wherever its events are read; only new runs are the server's.
+ */
+function serverActions(server: Actions, steering: Actions, again: () => void): Actions {
+  const inEngine = steering === server;
+  return {
+    ...server,
+    commands: SERVER_COMMANDS,
+    restartEngine: inEngine ? server.restartEngine : undefined,
+    steer: async (command, args) => {
+      if (command !== "fork" && command !== "resume_interrupted") return steering.steer(command, args);
+      const answer = await server.steer(command, args);
+      if (command === "resume_interrupted") again();
+      return answer;
+    },
+  };
+}
+
+function commActions(model: Model): Actions {
   let count = 0;
   return {
     commands: ALL_COMMANDS,

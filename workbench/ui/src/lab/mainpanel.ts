@@ -26,8 +26,8 @@ export function actionsOf(api: IWorkbench, commands: CommandRegistry, runId: str
       await commands.execute("agent-workbench:export-run", { runId });
     },
     open: (other) => void commands.execute("agent-workbench:open-run", { runId: other }),
-    restartEngine: async () => {
-      await api.post("engine", { action: "restart" });
+    restartEngine: async (model) => {
+      await api.post("engine", { action: "restart", model });
       await api.refreshStatus();
     },
   };
@@ -40,6 +40,7 @@ export class EngineAwareTransport implements Transport {
   private last: Connection = { kind: "connecting" };
   /** Whether it is the server's engine that does the run. */
   private steered = true;
+  private model = "";
 
   /** steers: whether who watches steers through the server, too. */
   constructor(
@@ -55,7 +56,11 @@ export class EngineAwareTransport implements Transport {
     this.socket.start({
       runId: receiver.runId,
       seq: () => receiver.seq(),
-      events: (events) => receiver.events(events),
+      events: (events) => {
+        const started = events.find(({ kind }) => kind === "run_started");
+        if (started) this.model = String(started.model ?? this.model);
+        return receiver.events(events);
+      },
       snapshot: (state) => receiver.snapshot(state),
       connection: (connection) => {
         this.last = connection;
@@ -77,7 +82,8 @@ export class EngineAwareTransport implements Transport {
   private tell(): void {
     if (this.last.steered !== undefined) this.steered = this.last.steered;
     const mayHaveDied = this.steered && !(this.last.kind === "ended" && this.last.finished);
-    const engineDied = mayHaveDied && this.api.status?.engine.state === "dead";
+    const engine = this.api.status?.engine;
+    const engineDied = mayHaveDied && engine?.state === "dead" && engine.model === this.model;
     const told = this.steers ? this.last : { ...this.last, steered: undefined };
     this.receiver?.connection(engineDied && this.last.kind !== "failed" ? { kind: "dead", finished: this.last.kind === "ended" ? false : undefined } : told);
   }
@@ -169,6 +175,7 @@ export class NewRun extends Widget {
     const seed = make("input", { class: "wb-input", type: "number", value: 0 });
     const budget = make("input", { class: "wb-input", type: "number", min: 1, placeholder: tr("no limit") });
     const attention = make("input", { type: "checkbox", checked: defaults.attention });
+    const asks = make("input", { type: "checkbox" });
     const refusal = make("div", { class: "wb-refusal", role: "alert", hidden: true });
     const start = make("button", { type: "submit", class: "wb-button wb-primary" }, [tr("Start the run")]);
     const form = make("form", { class: "wb-new" }, [
@@ -179,7 +186,8 @@ export class NewRun extends Widget {
         field(tr("Model"), model), field(tr("Workers"), workers), field(tr("Layout"), layout), field(tr("Temperature"), temperature),
         field(tr("Seed"), seed), field(tr("Tokens per worker"), budget),
       ]),
-      make("label", { class: "wb-check" }, [attention, tr("Log who attends to whom")]), refusal, make("div", { class: "wb-row" }, [start]),
+      make("label", { class: "wb-check" }, [attention, tr("Log who attends to whom")]),
+      make("label", { class: "wb-check" }, [asks, tr("Ask me before each call of a tool")]), refusal, make("div", { class: "wb-row" }, [start]),
     ]);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -189,6 +197,7 @@ export class NewRun extends Widget {
         model: model.value, workers: Number(workers.value), layout: layout.value, temperature: Number(temperature.value),
         seed: Number(seed.value), attention: attention.checked,
       };
+      if (asks.checked) settings.policy = { approval: true };
       if (budget.value) settings.max_tokens = Number(budget.value);
       api
         .post("runs", { task: task.value, settings })

@@ -14,7 +14,8 @@ export interface Actions {
   commands: ReadonlySet<string>;
   export?(format: "ipynb" | "html"): Promise<void>;
   open?(runId: string): void;
-  restartEngine?(): Promise<void>;
+  /** The engine of the run's model. */
+  restartEngine?(model: string): Promise<void>;
 }
 
 export interface Context {

@@ -175,13 +175,24 @@ export class RunPanel {
     return state.paused ? tr("The run is paused") : tr("The run goes on, %1 of %2 workers have finished", ended, state.lanes.length);
   }
 
+  private bannerKind(): string {
+    const { kind, inKernel } = this.connection;
+    if (kind === "live" && !this.steered && this.history.live.status === "running") return "elsewhere";
+    if (kind === "detached" && inKernel) return "orphaned";
+    if (kind === "dead" && this.context.actions !== null && !this.context.actions.restartEngine) return "gone";
+    return kind;
+  }
+
   private drawBanner(): void {
     const { tr, actions } = this.context;
-    const kind = this.connection.kind === "live" && !this.steered && this.history.live.status === "running" ? "elsewhere" : this.connection.kind;
+    const runId = this.history.live.run_id;
+    const kind = this.bannerKind();
     const messages: { [kind: string]: string } = {
       lost: tr("The connection is lost; trying again. What is shown is what had arrived."),
-      detached: tr("Detached from the kernel; the run itself goes on where it was started. Waiting to attach again."),
+      detached: tr("Detached: the kernel does not answer. The run goes on in its engine; attach(%1) in a cell shows it again.", `"${runId}"`),
+      orphaned: tr("Detached: the kernel that does this run does not answer. If it has ended, so has the run; the log is whole up to here."),
       dead: tr("The engine has ended unexpectedly. The log is whole up to here."),
+      gone: tr("The process that did this run has ended. The log is whole up to here."),
       failed: this.connection.message ?? "",
       elsewhere: tr("A kernel or a terminal does this run: it can be watched here, and is steered where it was started."),
     };
@@ -194,7 +205,7 @@ export class RunPanel {
       const restart = make("button", { type: "button", class: "wb-button wb-primary" }, [tr("Restart the engine")]);
       restart.addEventListener("click", () => {
         restart.disabled = true;
-        actions.restartEngine!().catch((error: Error) => {
+        actions.restartEngine!(this.history.live.model).catch((error: Error) => {
           write(this.banner.firstElementChild!, error.message);
           restart.disabled = false;
         });

@@ -11,24 +11,32 @@ import type { Receiver, Transport } from "./transport.ts";
 
 export interface Comm {
   send(message: object): void;
-  on(name: "msg:custom", heard: (message: any) => void): void;
-  off(name: "msg:custom", heard: (message: any) => void): void;
+  on(name: "msg:custom" | "comm_live_update", heard: (message: any) => void): void;
+  off(name: "msg:custom" | "comm_live_update", heard: (message: any) => void): void;
 }
 
-/** A kernel that says nothing for so long while a run goes on is taken for gone. */
+/** A kernel that says nothing for so long is taken for gone: it says that it is there more often, also while it is busy. */
 const SILENCE_MS = 10000;
+/** After a restart of the kernel, which the page hears of, nobody waits so long. */
+const ANSWER_MS = 2000;
 
 export class CommTransport implements Transport {
   private receiver!: Receiver;
   private timer = 0;
   private ended = false;
   private readonly heard = (message: any): void => this.take(message);
+  private readonly changed = (): void => this.ask(ANSWER_MS);
 
-  constructor(private readonly comm: Comm) {}
+  /** inKernel: whether the kernel does the run, which then ends with it. */
+  constructor(
+    private readonly comm: Comm,
+    private readonly inKernel = true,
+  ) {}
 
   start(receiver: Receiver): void {
     this.receiver = receiver;
     this.comm.on("msg:custom", this.heard);
+    this.comm.on("comm_live_update", this.changed);
     this.ask();
   }
 
@@ -36,6 +44,7 @@ export class CommTransport implements Transport {
     this.ended = true;
     clearTimeout(this.timer);
     this.comm.off("msg:custom", this.heard);
+    this.comm.off("comm_live_update", this.changed);
     try {
       this.comm.send({ type: "away" });
     } catch {
@@ -57,21 +66,26 @@ export class CommTransport implements Transport {
     this.watch();
   }
 
-  private ask(): void {
+  private ask(patience = SILENCE_MS): void {
+    if (this.ended) return;
     try {
       this.comm.send({ type: "since", seq: this.receiver.seq() });
     } catch {
-      this.receiver.connection({ kind: "detached" });
+      this.detached();
     }
-    this.watch();
+    this.watch(patience);
   }
 
-  private watch(): void {
+  private watch(patience = SILENCE_MS): void {
     clearTimeout(this.timer);
     if (this.ended) return;
     this.timer = window.setTimeout(() => {
-      this.receiver.connection({ kind: "detached" });
+      this.detached();
       this.ask();
-    }, SILENCE_MS);
+    }, patience);
+  }
+
+  private detached(): void {
+    this.receiver.connection({ kind: "detached", inKernel: this.inKernel });
   }
 }

@@ -7,9 +7,11 @@ import type { RunEvent } from "../core/events.ts";
 import type { RunState } from "../core/state.ts";
 
 export interface Connection {
-  /** connecting, live, lost (trying again), detached (no kernel), dead (no engine), failed (for good), ended (no more to come). */
+  /** connecting, live, lost (trying again), detached (the kernel does not answer), dead (no engine), failed (for good), ended (no more to come). */
   kind: "connecting" | "live" | "lost" | "detached" | "dead" | "failed" | "ended";
   message?: string;
+  /** With `detached`: whether it is the kernel that does the run. */
+  inKernel?: boolean;
   /** With `live`: whether commands to the run reach it from here; unknown where it is not said. */
   steered?: boolean;
   /** With `ended`: whether the run came to its end, or its log just stops. */

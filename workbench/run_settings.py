@@ -1,0 +1,79 @@
+"""The settings of a run: whether they make sense, and how they travel to the engine's process.
+
+In: settings by name, as `Workbench`, the command line or JSON has them. Out: one sentence for what makes no sense
+(UsageError), JSON values, policies. Neighbours: `session` checks every run by these; what they send comes back to them
+in the engine's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, get_args
+
+from toolsets.fronts import FRONTS
+from toolsets.policy import CallPolicy, OnFailure
+from workbench.errors import UsageError
+from workbench.recall import MEMORY
+from workbench.steering import MAX_WORKERS
+
+LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
+APPROVALS = ("ask", "all", "none")
+
+
+def sendable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON, for the engine's process."""
+    sent = {name: value for name, value in settings.items() if value is not None}
+    if "policy" in sent:
+        sent["policy"] = {name: value for name, value in asdict(sent["policy"]).items() if value is not None}
+    return sent
+
+
+_POLICY: dict[str, type | tuple[type, ...]] = {
+    "timeout_s": (int, float), "retries": int, "backoff_s": (int, float), "approval": bool, "on_failure": str,
+    "max_result_chars": int,
+}  # fmt: skip
+
+
+def policy(given: Mapping[str, Any]) -> CallPolicy:
+    """A policy from JSON; raises UsageError."""
+    for name, value in given.items():
+        if name not in _POLICY:
+            raise UsageError(f"A policy has no {name!r}; it has {', '.join(_POLICY)}.")
+        if not isinstance(value, _POLICY[name]) or (isinstance(value, bool) and name != "approval"):
+            raise UsageError(f"The policy's {name} cannot be {value!r}.")
+        if name == "on_failure" and value not in get_args(OnFailure):
+            raise UsageError(f"on_failure must be one of {', '.join(get_args(OnFailure))}; it is {value!r}.")
+    return CallPolicy(**given)
+
+
+def check(settings: dict[str, Any]) -> None:
+    """One sentence for a setting that makes no sense."""
+    workers = settings["workers"]
+    if not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers}.")
+    if settings["layout"] not in LAYOUTS:
+        raise UsageError(f"There is no layout '{settings['layout']}'; choose one of {', '.join(LAYOUTS)}.")
+    for name in ("max_tokens", "max_run_tokens"):
+        budget = settings[name]
+        if budget is not None and (not isinstance(budget, int) or budget < 1):
+            raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
+    if settings.get("front") is not None and settings["front"] not in FRONTS:
+        raise UsageError(f"There is no grammar {settings['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
+    if settings.get("approve", "ask") not in APPROVALS:
+        raise UsageError(f"approve must be one of {', '.join(APPROVALS)}; it is {settings['approve']!r}.")
+    if not isinstance(settings.get("policy"), CallPolicy | None):
+        raise UsageError("policy must be a toolsets.policy.CallPolicy, such as CallPolicy(timeout_s=10).")
+    if (limits := settings.get("policy")) is not None and limits.timeout_s is not None and limits.timeout_s <= 0:
+        raise UsageError(f"The time for a call must be more than 0 s; it is {limits.timeout_s:g}.")
+    if settings.get("memory", "none") not in MEMORY:
+        raise UsageError(f"There is no memory '{settings['memory']}'; choose one of {', '.join(MEMORY)}.")
+    for name in ("concepts", "concept_tokens", "more_tools"):
+        limit = settings.get(name, 0)
+        if not isinstance(limit, int) or limit < 0:
+            raise UsageError(f"{name} must be 0 or more; it is {limit}.")
+    temperature, seed = settings["temperature"], settings.get("seed", 0)
+    if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
+        raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")
+    if not isinstance(seed, int) or not -(1 << 63) <= seed < 1 << 63:
+        raise UsageError(f"The seed must be a whole number of at most 64 bits; it is {seed!r}.")
