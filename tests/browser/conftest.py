@@ -4,7 +4,6 @@ The server stands on 127.0.0.1 with a token, in a folder of its own, with its ow
 server serves all tests of this folder, one browser those of a file; each test has a browser context of its own.
 """
 
-import contextlib
 import json
 import os
 import secrets
@@ -18,11 +17,17 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-sys.path += [str(HERE), str(HERE.parent / "workbench")]  # tests/ is no package: helpers are found by path
+sys.path += [
+    str(HERE),
+    str(HERE.parent / "workbench"),
+    str(HERE.parent / "hogwild"),
+]  # tests/ is no package: helpers are found by path
 
-from lab_server import PAGE_S, Lab, answers, execute, free_port, open_lab  # noqa: E402
+from lab_server import PAGE_S, Lab, answers, execute, free_port, open_lab, save_model  # noqa: E402
 
 from workbench import front_end  # noqa: E402
+from workbench.engine.client import EngineClient  # noqa: E402
+from workbench.engine.place import models_at  # noqa: E402
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -93,14 +98,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         made.wait_for("the start of JupyterLab", lambda: answers(made))
         yield made
     finally:
-        with contextlib.suppress(OSError):  # the engine would outlive its server, as it should for people
-            made.api("engine", {"action": "stop"})
+        for model in models_at(data):  # engines outlive their server, as they should for people
+            EngineClient(model, data).stop()
         process.terminate()
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model whose runs go on until they are stopped."""
+    return save_model(tmp_path_factory.mktemp("endless"))
 
 
 @pytest.fixture(scope="module")

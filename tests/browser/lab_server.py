@@ -12,11 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripted_model import call, save
+
 from workbench import events as ev
 from workbench.log import RunLog, new_run_id
 from workbench.paths import log_path
 
 BOUND_S = 60
+# Alice and Bob write for ever; what others write depends on how many workers a run has.
+CHAINS = (
+    ["# Alice\n", "tick ", "tick "],
+    ["# Bob\n", "tock ", "tock "],
+    ["(hello)", "tick "],
+    ["# Dave\n", call("gcd", a=84, b=126)],
+    ["# Erin\n", call("is_prime", n=97)],
+    ["# Frank\n", call("double_it", x=21)],
+    ["Joint answer:\n", "Never."],
+)
 PAGE_S = 30
 """How long a page may take for anything."""
 
@@ -73,6 +85,15 @@ class Lab:
         """The run's row once it has ended."""
         row = lambda: next((r for r in self.api("runs?limit=200")["runs"] if r["run_id"] == run_id), None)  # noqa: E731
         return self.wait_for(f"the end of {run_id}", lambda: (r := row()) and not r["live"] and r)
+
+
+def save_model(folder: Path) -> str:
+    """A model that writes `CHAINS`; one for all tests here, so that one engine serves them."""
+    return str(save(folder, *CHAINS, max_positions=50_000))
+
+
+def press(place: Any, name: str) -> None:
+    place.get_by_role("button", name=name, exact=True).click()
 
 
 def free_port() -> int:

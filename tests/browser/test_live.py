@@ -3,32 +3,15 @@
 import os
 import secrets
 import signal
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_server import Lab, execute, open_lab
-
-sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
-
-from scripted_model import save
+from lab_server import Lab, execute, open_lab, press
 
 from workbench.log import RunLog
 from workbench.paths import log_path
 
-FOR_EVER = (
-    ["# Alice\n", "tick ", "tick "],
-    ["# Bob\n", "tock ", "tock "],
-    ["(hello)", "tick "],
-    ["Joint answer:\n", "Never."],
-)
 LANES = "() => document.querySelector('.wb-lanes').innerText.length"
-
-
-@pytest.fixture(scope="module")
-def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save(tmp_path_factory.mktemp("endless"), *FOR_EVER, max_positions=50_000))
 
 
 @pytest.fixture
@@ -46,8 +29,11 @@ def panel_of(page: Any, run_id: str) -> Any:
     return panel
 
 
-def press(panel: Any, name: str) -> None:
-    panel.get_by_role("button", name=name, exact=True).click()
+def step(panel: Any, times: int) -> None:
+    """Let a run that is held do so many steps."""
+    for steps in range(1, times + 1):
+        press(panel, "Step")
+        panel.locator(".wb-step", has_text=f"of {steps}").wait_for()
 
 
 def test_a_run_from_the_launcher_moves_live_pauses_and_stops(lab: Lab, at_lab: Any) -> None:
@@ -98,6 +84,22 @@ def test_what_a_person_says_and_does_is_seen_in_the_panel_and_in_the_log(
     assert (changed.worker, changed.sampling["temperature"]) == ("Bob", 0.5)
 
 
+def test_a_call_waits_for_a_persons_word_in_the_panel(lab: Lab, at_lab: Any, endless: str) -> None:
+    settings = {"model": endless, "workers": 5, "memory": "none", "policy": {"approval": True}}
+    run_id = str(lab.api("runs", {"task": "What?", "settings": settings})["run_id"])
+    execute(at_lab, "agent-workbench:open-run", runId=run_id)
+    panel = at_lab.locator(f"[id='agent-workbench-run-{run_id}']")
+    yes, no = (panel.locator(".wb-lane", has_text=name).locator(".wb-card") for name in ("Dave", "Erin"))
+    press(yes, "Approve")
+    panel.locator(".wb-card[data-state='succeeded']", has_text="42").wait_for()
+    press(no, "Reject")
+    panel.locator(".wb-card[data-state='rejected']", has_text="is_prime").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+    given = [one.payload for one in RunLog(log_path(lab.data)).events(run_id) if one.kind == "approval_given"]
+    assert [one.approved for one in given] == [True, False]
+
+
 def test_a_reload_during_a_run_shows_every_event_once(lab: Lab, page: Any, endless_run: str) -> None:
     open_lab(lab, page, secrets.token_hex(4))
     panel = panel_of(page, endless_run)
@@ -137,9 +139,7 @@ def test_a_fork_begins_at_the_step_that_is_shown_and_is_compared_with_its_parent
     lab: Lab, at_lab: Any, endless_run: str
 ) -> None:
     panel = panel_of(at_lab, endless_run)
-    for steps in (1, 2, 3):
-        press(panel, "Step")
-        panel.locator(".wb-step", has_text=f"of {steps}").wait_for()
+    step(panel, 3)
     panel.locator(".wb-scrubber input").fill("2")
     press(panel, "Fork here")
     panel.locator(".wb-fork").get_by_label("Say").fill("hello")
@@ -155,8 +155,7 @@ def test_a_fork_begins_at_the_step_that_is_shown_and_is_compared_with_its_parent
 
 def test_the_panels_export_opens_as_a_notebook_that_shows_the_run(lab: Lab, at_lab: Any, endless_run: str) -> None:
     panel = panel_of(at_lab, endless_run)
-    press(panel, "Step")
-    panel.locator(".wb-step", has_text="of 1").wait_for()
+    step(panel, 1)
     press(panel, "Stop")
     panel.locator(".wb-status[data-status='stopped']").wait_for()
     press(panel, "Export as notebook")

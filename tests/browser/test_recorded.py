@@ -139,6 +139,9 @@ def test_axe_finds_nothing_serious(lab: Lab, at_lab: Any, theme: str) -> None:
     panel = open_run(at_lab, run_id)
     panel.locator(".wb-status[data-status='solved']").wait_for()
     panel.evaluate("(node) => node.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    panel.get_by_role("button", name="Fork here").click()
+    panel.locator(".wb-fork summary").click()
+    panel.locator(".wb-fork select").nth(1).select_option(index=1)
     assert serious(at_lab) == []
     execute(at_lab, "agent-workbench:new-run")
     at_lab.locator(".wb-new").wait_for()
