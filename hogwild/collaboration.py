@@ -12,14 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import Tensor
-
 from hogwild.engine import Engine
 from hogwild.errors import ContextOverflow, HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.prompting import SHARED_WORKSPACE, Prompting, parts
 from hogwild.runner import Step
-from hogwild.sampling import Sampler, Sampling, for_worker
+from hogwild.sampling import Sampler, Sampling, choose, for_worker
 from hogwild.views import Block, Feed, num_tokens
 from hogwild.workspace import ENDED, State, Workspace
 
@@ -195,9 +193,14 @@ class Collaboration:
                     self._end(worker.name, State.OUT_OF_BUDGET, drop=True)
         return self.space.feeds()
 
-    def took(self, feeds: Sequence[Feed], logits: Sequence[Tensor]) -> list[Happening]:
-        """The step has run: sample for everyone who may. Returns what was decoded, then what follows from it."""
-        rows = {feed.tag: row for feed, row in zip(feeds, logits, strict=True)}
+    def chooser(self, name: str) -> tuple[Sampler, Sequence[int]]:
+        """How a worker chooses, and what it has written so far."""
+        return self._samplers[name], self._written[name]
+
+    def took(self, feeds: Sequence[Feed], tokens: Sequence[int]) -> list[Happening]:
+        """The step has run, and `tokens` are what each feed's worker would choose: taken by everyone who may. Returns
+        what was decoded, then what follows from it."""
+        chosen = {feed.tag: token for feed, token in zip(feeds, tokens, strict=True)}
         held = self._held = []
         try:
             due = self.space.fed(feeds)
@@ -205,7 +208,7 @@ class Collaboration:
             decoded = []
             for name in due:
                 if not self.space.workers[name].pending and not self._run_is_spent():
-                    decoded.append(self._sample(name, rows[name]))
+                    decoded.append(self._sample(name, chosen[name]))
             if self._run_is_spent():
                 for worker in self.space.workers.values():
                     if worker.state not in ENDED:
@@ -315,8 +318,8 @@ class Collaboration:
 
     # How it works inside.
 
-    def _sample(self, name: str, row: Tensor) -> Happening:
-        token = self._samplers[name](row, self._written[name])
+    def _sample(self, name: str, token: int) -> Happening:
+        self._samplers[name].advance()
         worker = self.space.workers[name]
         if token in self.engine.end_ids:
             self._end(name, State.FINISHED)
@@ -441,8 +444,10 @@ def advance(
     if not due:
         return []
     logits, step = engine.step_last([feed for _, feeds in due for feed in feeds], mass=mass)
+    samplers, written = zip(*(one.chooser(feed.tag) for one, feeds in due for feed in feeds), strict=True)
+    tokens = choose(samplers, logits, written).ids()
     told, at = [], 0
     for one, feeds in due:
-        told.append((one, one.took(feeds, logits[at : at + len(feeds)]), step, feeds))
+        told.append((one, one.took(feeds, tokens[at : at + len(feeds)]), step, feeds))
         at += len(feeds)
     return told

@@ -23,7 +23,7 @@ from hogwild.loading import Loaded, fingerprint, load
 from hogwild.probe import probe
 from hogwild.replay import Replay, lay_out
 from hogwild.runner import Runner, Step
-from hogwild.sampling import Sampler, Sampling, for_worker
+from hogwild.sampling import Sampler, Sampling, choose, for_worker
 from hogwild.tape import Tape
 from hogwild.views import Block, Feed
 from hogwild.workspace import Workspace, never_ends
@@ -254,8 +254,11 @@ class _Decoding:
                 if self.tape is not None:
                     self.tape.record(feeds)
                 by_name = {feed.tag: row for feed, row in zip(feeds, rows, strict=True)}
-                for name in space.fed(feeds):
-                    self._choose(name, by_name[name], logits)
+                due = list(space.fed(feeds))
+                samplers = [self.samplers[name] for name in due]
+                chosen = choose(samplers, [by_name[name] for name in due], [self.ids[name] for name in due])
+                for name, token in zip(due, chosen.ids(), strict=True):
+                    self._take(name, token, by_name[name] if logits else None)
         finally:
             engine.release(*space.blocks())
         ids = [self.ids[name] for name in self.names]
@@ -270,10 +273,10 @@ class _Decoding:
             self.tape.record_block(block.id, tokens)
         return block
 
-    def _choose(self, name: str, row: Tensor, keep: bool) -> None:
-        token = self.samplers[name](row, self.ids[name])
+    def _take(self, name: str, token: int, row: Tensor | None) -> None:
+        self.samplers[name].advance()
         self.ids[name].append(token)
-        if keep:
+        if row is not None:
             self.rows[name].append(row)
         if len(self.ids[name]) >= self.limit or (self.stop and token in self.engine.end_ids):
             self.space.finish(name)

@@ -135,6 +135,7 @@ class _Decoding(Cache):
             at += 2 * -(-cells // 2)  # every table begins at a multiple of 16 bytes
         self.host = torch.zeros(at, dtype=torch.int64, pin_memory=device.type == "cuda")
         self.buffer = torch.zeros(at, dtype=torch.int64, device=device)
+        self.sent: torch.cuda.Event | None = None
         self.on_host = {name: field.of(self.host.numpy()) for name, field in self.fields.items()}
         self.on_device: dict[str, Tensor] = {name: field.of(self.buffer) for name, field in self.fields.items()}
         there = self.on_device
@@ -159,7 +160,10 @@ class _Decoding(Cache):
         return plan
 
     def fill(self, feeds: Sequence[Feed], origin: Tensor) -> None:
-        """Write the tables of a step and send them on their way. The last step must be over."""
+        """Write the tables of a step and send them on their way. The device may still be at the last step: what waits
+        is the copy of the tables, and the host only for the copy before."""
+        if self.sent is not None:
+            self.sent.synchronize()
         host, column = self.on_host, dict[int, int]()
         pairs: list[tuple[Tensor, Tensor]] = []
         for feed in feeds:
@@ -192,6 +196,9 @@ class _Decoding(Cache):
             host[f"pieces {window}"][: len(tiling.pieces)] = tiling.pieces
             host[f"tiles {window}"][:] = tiling.tiles
         self.buffer.copy_(self.host, non_blocking=True)
+        if self.buffer.device.type == "cuda":
+            self.sent = self.sent or torch.cuda.Event()
+            self.sent.record()
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -237,11 +244,8 @@ class Kernels:
         else:
             graph.replay()
         assert logits is not None
-        # The next replay writes into the same memory, and the host must not write tables before this step is over.
-        result = logits.clone()
-        if self.cache.device.type == "cuda":
-            torch.cuda.current_stream().synchronize()
-        return result, _Done(self.cache, feeds)
+        # The next replay writes into the same memory. Nobody waits here: whoever wants the tokens does.
+        return logits.clone(), _Done(self.cache, feeds)
 
     def _forward(self, decoding: _Decoding) -> Tensor:
         logits: Tensor = self.model(

@@ -1,7 +1,8 @@
-"""Sampling: from one row of logits to a token, per worker, reproducibly.
+"""Sampling: from rows of logits to tokens, one per worker, reproducibly.
 
-In: logits `[vocab]`, what the worker has written so far. Out: a token id. Every worker has its own generator, so
-adding or slowing down another worker never changes what this one draws. Above: `engine.py`, `collaboration.py`.
+In: logits `[vocab]` of every worker that chooses, on any device, and what it has written so far. Out: token ids. Every
+worker has its own generator, so adding or slowing down another worker never changes what this one draws. Above:
+`engine.py`, `collaboration.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import torch
 from torch import Tensor
 
 from hogwild.errors import SamplingError
+
+WHOLE = float(1 << 42)
+"""The weight of the likeliest token; others weigh less, and a vocabulary of a million sums to less than 2**63."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ class Sampling:
         if self.top_p == 0.0:
             raise SamplingError("A top_p of 0 leaves no token to choose; use temperature 0 for greedy decoding.")
 
+    @property
+    def needs_ranks(self) -> bool:
+        """Which tokens are left depends on their order."""
+        return self.top_k > 0 or self.top_p < 1.0
+
 
 def for_worker(sampling: Sampling, index: int) -> Sampling:
     """The same choices with a seed of its own for the index-th worker, so that two workers do not draw alike."""
@@ -56,41 +65,136 @@ def for_worker(sampling: Sampling, index: int) -> Sampling:
 
 
 class Sampler:
-    """One worker's choices."""
+    """One worker's choices: its settings, and the random numbers that they are made by, one for each."""
 
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
         self._generator = torch.Generator().manual_seed(sampling.seed)
+        self._number: float | None = None
 
     def __call__(self, logits: Tensor, written: Sequence[int] = ()) -> int:
         """Choose a token from `logits [vocab]` (any device); `written` is what the worker has decoded so far."""
-        how = self.sampling
-        if how.repetition_penalty == 1.0 and not how.banned and how.temperature == 0.0:
-            return int(logits.argmax())
-        logits = logits.detach().double().cpu().clone()
-        if how.repetition_penalty != 1.0 and written:
-            seen = torch.tensor(sorted(set(written)))
-            held = logits[seen]
-            logits[seen] = torch.where(held > 0, held / how.repetition_penalty, held * how.repetition_penalty)
-        if how.banned:
-            if max(how.banned) >= len(logits):
-                raise SamplingError(f"Token {max(how.banned)} cannot be banned: there are {len(logits)} tokens.")
-            logits[list(how.banned)] = float("-inf")
-            if bool(logits.isneginf().all()):
-                raise SamplingError("Every token is banned, so there is nothing to choose; ban fewer.")
-        if how.temperature == 0.0:
-            return int(logits.argmax())
-        return self._draw((logits - logits.max()) / how.temperature)
+        (token,) = choose([self], [logits], [written]).ids()
+        self.advance()
+        return token
 
-    def _draw(self, logits: Tensor) -> int:
-        how = self.sampling
-        if 0 < how.top_k < len(logits):
-            logits = logits.masked_fill(logits < logits.topk(how.top_k).values[-1], float("-inf"))
-        if how.top_p < 1.0:
-            likely, order = logits.softmax(-1).sort(descending=True)
-            beyond = likely.cumsum(0) - likely >= how.top_p
-            logits = logits.masked_fill(torch.zeros_like(beyond).scatter(0, order, beyond), float("-inf"))
-        if how.min_p > 0.0:
-            likely = logits.softmax(-1)
-            logits = logits.masked_fill(likely < how.min_p * likely.max(), float("-inf"))
-        return int(torch.multinomial(logits.softmax(-1), 1, generator=self._generator))
+    @property
+    def number(self) -> float:
+        """What the next choice is drawn by, in [0, 1)."""
+        if self._number is None:
+            self._number = float(torch.rand((), dtype=torch.float64, generator=self._generator))
+        return self._number
+
+    def advance(self) -> None:
+        """The choice has been taken, so the next one is drawn by another number. Greedy choices use up none."""
+        if self.sampling.temperature > 0.0:
+            _ = self.number
+            self._number = None
+
+
+class Chosen:
+    """Tokens on their way to the host: they are copied while whoever asked for them goes on."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        self._tokens, self._there = tokens, None
+        if tokens.device.type == "cuda":
+            self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
+            self._tokens.copy_(tokens, non_blocking=True)
+            self._there = torch.cuda.Event()
+            self._there.record()
+
+    def ids(self) -> list[int]:
+        """The tokens; waits for them, and for nothing that was asked of the device later."""
+        if self._there is not None:
+            self._there.synchronize()
+        found: list[int] = self._tokens.tolist()
+        return found
+
+
+def choose(samplers: Sequence[Sampler], logits: Sequence[Tensor], written: Sequence[Sequence[int]]) -> Chosen:
+    """A token for every sampler, from its row of logits `[vocab]`, on the device where they lie.
+
+    The host waits for nothing here. What one is given never depends on the others, nor on the device but for rounding:
+    weights are counted in whole numbers, so that their sums have no order. Call `Sampler.advance` for choices that are
+    taken.
+    """
+    hows = [sampler.sampling for sampler in samplers]
+    if not hows:
+        return Chosen(torch.empty(0, dtype=torch.int64))
+    if all(how.temperature == 0.0 and how.repetition_penalty == 1.0 and not how.banned for how in hows):
+        return Chosen(torch.stack([row.argmax() for row in logits]))
+    rows = torch.stack([row.detach() for row in logits]).double()
+    _penalise(rows, hows, written)
+    _ban(rows, hows)
+    tokens = rows.argmax(-1)
+    for ranked in (False, True):
+        # A row is drawn by rank only if its own settings ask for it, or others would change what it is given.
+        mine = [at for at, how in enumerate(hows) if how.temperature > 0.0 and how.needs_ranks == ranked]
+        if mine:
+            numbers = [samplers[at].number for at in mine]
+            index = _at_once(mine, torch.int64, rows.device)
+            tokens[index] = _draw(rows[index], [hows[at] for at in mine], numbers, ranked)
+    return Chosen(tokens)
+
+
+def _penalise(rows: Tensor, hows: Sequence[Sampling], written: Sequence[Sequence[int]]) -> None:
+    """In place: the logits of tokens that were written are divided, or multiplied where they are below 0."""
+    pairs = [
+        (at, token)
+        for at, (how, tokens) in enumerate(zip(hows, written, strict=True))
+        if how.repetition_penalty != 1.0
+        for token in sorted(set(tokens))
+    ]
+    if pairs:
+        row, token = _at_once(pairs, torch.int64, rows.device).unbind(1)
+        penalty = _at_once([how.repetition_penalty for how in hows], torch.float64, rows.device)[row]
+        held = rows[row, token]
+        rows[row, token] = torch.where(held > 0, held / penalty, held * penalty)
+
+
+def _ban(rows: Tensor, hows: Sequence[Sampling]) -> None:
+    """In place: banned tokens have no weight."""
+    vocab = rows.shape[1]
+    for how in hows:
+        if how.banned and max(how.banned) >= vocab:
+            raise SamplingError(f"Token {max(how.banned)} cannot be banned: there are {vocab} tokens.")
+        if len(set(how.banned)) == vocab:
+            raise SamplingError("Every token is banned, so there is nothing to choose; ban fewer.")
+    pairs = [(at, token) for at, how in enumerate(hows) for token in how.banned]
+    if pairs:
+        row, token = _at_once(pairs, torch.int64, rows.device).unbind(1)
+        rows[row, token] = rows.new_full((), float("-inf"))  # made on the device; a bare number would be copied there
+
+
+def _draw(rows: Tensor, hows: Sequence[Sampling], numbers: Sequence[float], ranked: bool) -> Tensor:
+    """Tokens `[rows]` by inversion: the first at which the running sum of weights exceeds a share of the total."""
+    settings = [
+        (how.temperature, how.top_k or rows.shape[1], how.top_p, how.min_p, number)
+        for how, number in zip(hows, numbers, strict=True)
+    ]
+    temperature, top_k, top_p, min_p, number = _at_once(settings, torch.float64, rows.device)[:, :, None].unbind(1)
+    rows = (rows - rows.amax(-1, keepdim=True)) / temperature
+    order = None
+    if ranked:
+        rows, order = rows.sort(dim=-1, descending=True, stable=True)
+        last = (top_k.long() - 1).clamp(max=rows.shape[1] - 1)
+        rows = rows.masked_fill(rows < rows.gather(1, last), float("-inf"))
+    likely = rows.exp()
+    weights = (likely * WHOLE).long().masked_fill(likely < min_p, 0)
+    if ranked:
+        # The shares of top-p are those before min-p.
+        everything = (likely * WHOLE).long()
+        before = everything.cumsum(-1) - everything
+        beyond = (before > 0) & (before.double() >= top_p * everything.sum(-1, keepdim=True).double())
+        weights = weights.masked_fill(beyond, 0)
+    sums = weights.cumsum(-1)
+    total = sums[:, -1:]
+    wanted = torch.minimum((number * total.double()).long(), total - 1)
+    place = (sums <= wanted).sum(-1, keepdim=True).clamp(max=rows.shape[1] - 1)
+    return (place if order is None else order.gather(1, place)).squeeze(1)
+
+
+def _at_once(values: Sequence[object], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A small tensor, copied through pinned memory so that nobody waits."""
+    host = torch.tensor(values, dtype=dtype)
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host

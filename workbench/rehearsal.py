@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from hogwild.collaboration import _Text
 from hogwild.sampling import Sampler, Sampling, for_worker
 from hogwild.views import Block
@@ -208,10 +206,7 @@ class _Rehearsal:
 
     def _draw(self, name: str) -> None:
         """The random numbers that a choice has used up."""
-        sampler = self.run._samplers[name]
-        if sampler.sampling.temperature > 0.0:
-            even = torch.ones(self.run.engine.vocab_size, dtype=torch.float64)
-            torch.multinomial(even, 1, generator=sampler._generator)
+        self.run._samplers[name].advance()
 
     def _read(self, name: str, read: Sequence[ReadCall | PlanEnded]) -> None:
         for one in read:

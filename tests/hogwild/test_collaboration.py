@@ -22,6 +22,7 @@ from twin import relative_error
 from hogwild import Collaboration, Engine, Layout, Prompting, Sampling, State, collaboration
 from hogwild.collaboration import Brief, Happening, advance
 from hogwild.errors import ContextOverflow, HogwildError, ViewError
+from hogwild.sampling import choose
 
 CHAINS: tuple[Sequence[scripted_model.Piece], ...] = (
     ["# Alice\n", "A1 ", "A2 ", "A3."],
@@ -333,7 +334,8 @@ def test_merging_finished_steps_moves_no_logit(
                 feeds = play.run.feeds()
                 row, _ = random_model.step_last(feeds)
                 rows += row
-                play.told += play.run.took(feeds, row)
+                samplers, written = zip(*(play.run.chooser(feed.tag) for feed in feeds), strict=True)
+                play.told += play.run.took(feeds, choose(samplers, row, written).ids())
                 play.run.settle()
             merged = len(play.of("merged"))
             return rows, merged, {name: play.ids(name) for name in ("Alice", "Bob")}

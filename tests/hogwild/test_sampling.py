@@ -19,7 +19,7 @@ from twin import text
 
 from hogwild import Engine, Sampling
 from hogwild.errors import HogwildError, SamplingError
-from hogwild.sampling import Sampler
+from hogwild.sampling import Sampler, choose
 
 Engines = Callable[[str], Engine]
 
@@ -118,6 +118,68 @@ def test_a_banned_token_is_never_chosen(temperature: float) -> None:
     seen = draws(Sampling(temperature=temperature, banned=(0, 2)))
     assert sum(seen.values()) == 400
     assert not set(seen) & {0, 2}
+
+
+SETTINGS = [
+    Sampling(),
+    Sampling(temperature=0.9, seed=1),
+    Sampling(temperature=1.3, top_k=7, seed=2),
+    Sampling(temperature=0.8, top_p=0.8, min_p=0.02, seed=3),
+    Sampling(temperature=1.1, min_p=0.1, repetition_penalty=1.7, banned=(3, 5), seed=4),
+    Sampling(repetition_penalty=3.0, seed=5),
+    Sampling(banned=(0, 1, 2)),
+]
+
+
+def test_choosing_for_all_workers_at_once_gives_each_what_it_would_choose_alone() -> None:
+    """So that a worker that comes, goes or samples otherwise changes nothing for the others."""
+    generator = torch.Generator().manual_seed(0)
+    together, alone = [Sampler(how) for how in SETTINGS], [Sampler(how) for how in SETTINGS]
+    written: list[list[int]] = [[] for _ in SETTINGS]
+    for step in range(40):
+        rows = list(3 * torch.randn(len(SETTINGS), 50, generator=generator))
+        some = [at for at in range(len(SETTINGS)) if (step + at) % 4]
+        found = choose([together[at] for at in some], [rows[at] for at in some], [written[at] for at in some]).ids()
+        assert found == [alone[at](rows[at], written[at]) for at in some]
+        for at, token in zip(some, found, strict=True):
+            together[at].advance()
+            written[at].append(token)
+    assert len({tuple(tokens) for tokens in written}) == len(SETTINGS)
+
+
+def test_a_choice_that_is_not_taken_uses_up_no_random_number() -> None:
+    sampler, other = Sampler(Sampling(temperature=2.0, seed=1)), Sampler(Sampling(temperature=2.0, seed=1))
+    row = torch.tensor(LOGITS)
+    for _ in range(20):
+        asked = [choose([sampler], [row], [[]]).ids() for _ in range(2)]
+        assert asked[0] == asked[1] == [other(row)]
+        sampler.advance()
+
+
+def test_nobody_who_chooses_is_no_error() -> None:
+    assert choose([], [], []).ids() == []
+
+
+def test_a_vocabulary_of_a_million_equal_tokens_is_drawn_from_end_to_end() -> None:
+    seen = draws(Sampling(temperature=1.0, seed=1), [0.0] * 1_000_000, count=30)
+    assert min(seen) < 200_000
+    assert max(seen) > 800_000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_device_chooses_what_the_cpu_chooses() -> None:
+    generator = torch.Generator().manual_seed(0)
+    here, there = [Sampler(how) for how in SETTINGS], [Sampler(how) for how in SETTINGS]
+    written: list[list[int]] = [[] for _ in SETTINGS]
+    for _ in range(40):
+        rows = list(3 * torch.randn(len(SETTINGS), 5000, generator=generator))
+        found = choose(here, rows, written).ids()
+        assert choose(there, [row.cuda() for row in rows], written).ids() == found
+        for mine, other, text_of, token in zip(here, there, written, found, strict=True):
+            mine.advance()
+            other.advance()
+            text_of.append(token)
 
 
 def test_the_row_of_logits_is_left_as_it_was() -> None:

@@ -18,6 +18,8 @@ import pytest
 import torch
 from kernel_cases import Case, engines_apart, kernels_append, kernels_result, result
 
+from hogwild import Engine, Feed, Sampling
+from hogwild.sampling import Sampler, choose
 from hogwild_kernels import attention
 from hogwild_kernels.tiling import cut
 
@@ -67,14 +69,17 @@ def test_keys_are_turned_and_stored_in_one_pass(interpreter: ProcessPoolExecutor
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny model on disk: with a layer without rotation; with capped scores and a window; with two rotations and a
     window; with sinks and a window."""
+    return saved(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def saved(family: str, folder: Path) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[1] / "hogwild"))
         import tiny_models
-    changes = {} if request.param == "smollm3" else {"sliding_window": 6}
-    if request.param == "gemma3":
+    changes: dict[str, Any] = {"sliding_window": 6} if family in tiny_models.WINDOWED else {}
+    if family == "gemma3":
         changes |= {"num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"]}
-    model = tiny_models.build(request.param, **changes)
-    return str(tiny_models.save(model, tmp_path_factory.mktemp(request.param)))
+    return str(tiny_models.save(tiny_models.build(family, **changes), folder))
 
 
 def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
@@ -87,6 +92,34 @@ def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_an_engine_on_the_device_gives_plain_torch_s_logits(folder: str) -> None:
     assert max(engines_apart(folder, "cuda")) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_decoding_on_the_device_waits_for_nothing_but_its_tokens(family: str, tmp_path: Path) -> None:
+    """Steps whose graph is there already, each worker sampling in its own way; anything that waits is an error."""
+    engine = Engine.from_pretrained(saved(family, tmp_path), dtype="float32", device="cuda")
+    hows = [Sampling(temperature=0.9, seed=1), Sampling(temperature=1.2, top_k=20, top_p=0.9, banned=(3,), seed=2)]
+    found = []
+    for _ in range(2):
+        prompt, a, b = engine.prefill(list(range(30))), engine.open_block(), engine.open_block()
+        engine.step([Feed((prompt, b, a), [1, 2]), Feed((prompt, a, b), [3])])
+        samplers, written = [Sampler(how) for how in hows], [[1], [3]]
+        for number in range(12):
+            feeds = [Feed((prompt, b, a), written[0][-1:]), Feed((prompt, a, b), written[1][-1:])]
+            torch.cuda.set_sync_debug_mode("error" if number >= 2 else "default")
+            try:
+                rows, _ = engine.step_last(feeds)
+                chosen = choose(samplers, rows, written)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+            for sampler, text, token in zip(samplers, written, chosen.ids(), strict=True):
+                sampler.advance()
+                text.append(token)
+        found.append(written)
+        engine.release(prompt, a, b)
+    assert found[0] == found[1]
 
 
 @pytest.mark.gpu
