@@ -119,6 +119,12 @@ class SharedCache:
         """Raise ViewError unless the block is one of this cache's."""
         self._store(block)
 
+    def block(self, id: int) -> Block:
+        """The block of this id. Raises ViewError where there is none."""
+        if id not in self._stores:
+            raise ViewError(f"Block {id} does not belong to this engine, or has been released or compacted.")
+        return self._stores[id].block
+
     @property
     def num_tokens(self) -> int:
         return sum(store.block.length for store in self._stores.values())

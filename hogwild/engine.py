@@ -8,6 +8,7 @@ feeds -> run -> logits. Above: `collaboration.py` (text), people's own scripts. 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,9 @@ from torch import Tensor
 from hogwild.cache import SharedCache
 from hogwild.errors import HogwildError
 from hogwild.layouts import Layout, layout_named
-from hogwild.loading import Loaded, fingerprint, load
-from hogwild.probe import probe
+from hogwild.loading import Loaded, fingerprint, load, look
+from hogwild.probe import local, probe
+from hogwild.ranks import Alone, Ranks, start
 from hogwild.replay import Replay, lay_out
 from hogwild.runner import Runner, Step
 from hogwild.sampling import Sampler, Sampling, choose, for_worker
@@ -35,25 +37,35 @@ PREFILL_CHUNK = 2048
 class Engine:
     """A model on one shared cache. Not thread-safe by itself: hold `lock` where several threads may step."""
 
-    def __init__(self, loaded: Loaded, *, check: bool = True) -> None:
+    def __init__(self, loaded: Loaded, *, check: bool = True, ranks: Ranks | None = None) -> None:
         self.model, self.tokenizer, self.facts = loaded.model, loaded.tokenizer, loaded.facts
+        self.ranks = ranks or Alone()
+        if self.ranks.size > 1:
+            self.facts = local(self.model, self.facts)
         self.directory = loaded.directory
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self.cache = SharedCache(self.facts, self.dtype, self.device)
+        self.cache: SharedCache = self.ranks.cache(self.facts, self.dtype, self.device)
         self.lock = threading.RLock()
-        self._runner = Runner(self.model, self.cache)
+        self._runner = Runner(self.model, self.cache, self.ranks)
         if check:
             probe(self._runner)
 
     @classmethod
     def from_pretrained(
-        cls, path_or_id: str | Path, *, dtype: str | torch.dtype = "auto", device: str | torch.device = "cpu"
+        cls,
+        path_or_id: str | Path,
+        *,
+        dtype: str | torch.dtype = "auto",
+        device: str | torch.device = "cpu",
+        tensor_parallel: int = 1,
     ) -> Engine:
         """Load a model from a directory or by hub id, and prove on a split view that its cache can be shared.
 
-        dtype: auto (float32 on a CPU for small models, else as stored), float32, bfloat16 or float16. Raises
-        ModelNotFound, BrokenModel, or UnsupportedModel with the property that stands in the way.
+        dtype: auto (float32 on a CPU for small models, else as stored), float32, bfloat16 or float16.
+        tensor_parallel: share every layer out among so many processes, each with a device of its own; this one is the
+        first, the others are started here and end with `close` or with this process. Raises ModelNotFound, BrokenModel,
+        or UnsupportedModel with the property that stands in the way.
         """
         try:
             place = torch.device(device)
@@ -65,7 +77,24 @@ class Engine:
             raise HogwildError(
                 "This torch finds no CUDA device; choose device='cpu', or install a CUDA build of torch."
             )
-        return cls(load(path_or_id, dtype, place))
+        if tensor_parallel == 1:
+            return cls(load(path_or_id, dtype, place))
+        ranks = start(tensor_parallel, look(path_or_id, tensor_parallel), dtype, place)
+        try:
+            loaded = load(path_or_id, dtype, place, ranks=tensor_parallel)
+            ranks.ready()
+            with ranks.together("load"):
+                engine = cls(loaded, ranks=ranks)
+        except BaseException:
+            ranks.close()
+            raise
+        ranks.begin()
+        weakref.finalize(engine, ranks.close)
+        return engine
+
+    def close(self) -> None:
+        """End the other processes of a tensor-parallel model; an engine of one process needs no end."""
+        self.ranks.close()
 
     @property
     def vocab_size(self) -> int:
@@ -135,7 +164,7 @@ class Engine:
         """Logits `[length, vocab]` of every block of a recorded run, from one teacher-forced forward."""
         strip = lay_out(tape)
         replay = Replay([strip], self.facts, device=self.device, dtype=self.dtype)
-        with torch.inference_mode():
+        with self.ranks.together("replay", tape), torch.inference_mode():
             logits = replay.forward(self.model).logits[0].float()
         return dict(zip(strip.first_row, logits.split(strip.sizes), strict=True))
 
@@ -145,7 +174,7 @@ class Engine:
         strip = lay_out(tape)
         replay = Replay([strip], self.facts, device=self.device, dtype=self.dtype)
         rows = torch.tensor([strip.row(block, index) for block, index in places], device=self.device)
-        with torch.inference_mode():
+        with self.ranks.together("replay_rows", tape, places), torch.inference_mode():
             if self._runner.keeps:
                 return torch.as_tensor(replay.forward(self.model, logits_to_keep=rows).logits[0]).float()
             return torch.as_tensor(replay.forward(self.model).logits[0, rows]).float()
@@ -156,7 +185,7 @@ class Engine:
         strip = lay_out(tape)
         replay = Replay([strip], self.facts, device=self.device, dtype=self.dtype)
         kept = replay.kept = {}
-        with torch.inference_mode():
+        with self.ranks.together("rebuild", tape, blocks), torch.inference_mode():
             replay.forward(self.model, **({"logits_to_keep": 1} if self._runner.keeps else {}))
             keys = torch.stack([kept[layer][0] for layer in range(self.facts.num_layers)])
             values = torch.stack([kept[layer][1] for layer in range(self.facts.num_layers)])

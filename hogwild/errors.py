@@ -7,6 +7,7 @@ HogwildError
 ├── ViewError          blocks or views that do not fit together
 ├── SamplingError      sampling settings out of range
 ├── ContextOverflow    more tokens than the model's positions
+├── RankLost           a process of a tensor-parallel model has ended, and so have all
 └── IntegrityError     the cache contradicts itself (a bug; please report)
 """
 
@@ -47,6 +48,10 @@ class SamplingError(HogwildError):
 
 class ContextOverflow(HogwildError):
     """The tokens do not fit into the positions that the model knows."""
+
+
+class RankLost(HogwildError):
+    """A process of a tensor-parallel model has ended or could not begin; the engine cannot be used any more."""
 
 
 class IntegrityError(HogwildError):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from hogwild.errors import UnsupportedModel
+from hogwild.errors import HogwildError, UnsupportedModel
 from hogwild_kernels import Rotary, first_seen
 
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
@@ -147,6 +147,29 @@ def refuse(config: Any) -> None:
             no(f"{kind} RoPE", f"its {kind} RoPE changes the rotation with the length of the text")
         if kind not in ROPE_TYPES:
             no(f"{kind} RoPE", f"its rotary type '{kind}' is not known (known: {', '.join(ROPE_TYPES)})")
+
+
+def refuse_ranks(config: Any, ranks: int) -> None:
+    """Raise HogwildError if the model cannot be shared out among so many processes."""
+    if ranks < 1:
+        raise HogwildError(f"A model is shared out among 1 process or more; {ranks} were asked for.")
+    plan = getattr(config, "base_model_tp_plan", None) or {}
+    if ranks > 1 and not plan:
+        raise UnsupportedModel(
+            "tensor parallel",
+            f"The installed transformers has no tensor-parallel plan for the model type {config.model_type}; run it in "
+            "one process.",
+        )
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    cut = ranks > 1 and any(name.endswith(".k_proj") and how == "colwise" for name, how in plan.items())
+    if cut and (kv_heads % ranks or heads % ranks):
+        even = [str(n) for n in range(2, kv_heads + 1) if not kv_heads % n and not heads % n]
+        choice = f"choose {' or '.join(even)}" if even else "run it in one process"
+        raise HogwildError(
+            f"This model has {kv_heads} key-value heads, which cannot be shared out evenly among {ranks} processes; "
+            f"{choice}."
+        )
 
 
 def _rope_parameters(config: Any) -> list[dict[str, Any]] | None:

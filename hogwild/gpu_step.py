@@ -220,11 +220,11 @@ class Kernels:
 
     step = KernelStep
 
-    def __init__(self, model: Any, cache: SharedCache) -> None:
+    def __init__(self, model: Any, cache: SharedCache, *, graphs: bool = True) -> None:
         self.model, self.cache = model, cache
         self.origin = torch.empty(16, dtype=cache.dtype, device=cache.device)
         self.graphs: dict[tuple[int, int], tuple[_Decoding, Any, Tensor | None]] = {}
-        self.capture = cache.device.type == "cuda"
+        self.capture = graphs and cache.device.type == "cuda"
         self._pool: Any = None
 
     def decode(self, feeds: Sequence[Feed]) -> tuple[Tensor, Step]:

@@ -18,7 +18,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoT
 from transformers.utils import logging
 
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
-from hogwild.families import TRY, ModelFacts, facts_of, refuse
+from hogwild.families import TRY, ModelFacts, facts_of, refuse, refuse_ranks
 from hogwild.packed import pack
 from hogwild.seam import ATTENTION
 
@@ -37,19 +37,25 @@ class Loaded:
     directory: Path
 
 
-def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device) -> Loaded:
-    """Load a model with its tokenizer. Raises ModelNotFound, BrokenModel or UnsupportedModel."""
-    directory = find(path_or_id)
-    _known_type(directory)
-    config = _read(lambda: AutoConfig.from_pretrained(directory), directory, "config.json")
-    refuse(config.get_text_config(decoder=True))
+def look(path_or_id: str | Path, ranks: int = 1) -> Path:
+    """The directory of a model that may be loaded, as far as its configuration tells. Raises what `load` raises."""
+    return _look(path_or_id, ranks)[0]
+
+
+def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device, *, ranks: int = 1) -> Loaded:
+    """Load a model with its tokenizer; with several ranks (`ranks.py`), which have met, this one's part of it.
+
+    Raises ModelNotFound, BrokenModel or UnsupportedModel.
+    """
+    directory, config = _look(path_or_id, ranks)
     wanted = _dtype(dtype)
+    shards = {"distributed_config": _sharded(ranks)} if ranks > 1 else {}
     # transformers draws a bar of its own for every load; a small model's is over before it can be read.
     logging.disable_progress_bar()
     try:
         model, info = _read(
             lambda: AutoModelForCausalLM.from_pretrained(
-                directory, dtype=wanted, attn_implementation=ATTENTION, output_loading_info=True
+                directory, dtype=wanted, attn_implementation=ATTENTION, output_loading_info=True, **shards
             ),
             directory,
             "weights",
@@ -76,6 +82,15 @@ def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device)
     model.to(device).eval()
     pack(model)
     return Loaded(model, _tokenizer(directory), facts_of(model), directory)
+
+
+def _look(path_or_id: str | Path, ranks: int) -> tuple[Path, Any]:
+    directory = find(path_or_id)
+    _known_type(directory)
+    config = _read(lambda: AutoConfig.from_pretrained(directory), directory, "config.json")
+    refuse(config.get_text_config(decoder=True))
+    refuse_ranks(config.get_text_config(decoder=True), ranks)
+    return directory, config
 
 
 def find(path_or_id: str | Path) -> Path:
@@ -112,6 +127,16 @@ def fingerprint(directory: Path) -> str:
                 while chunk := file.read(1 << 22):
                     digest.update(chunk)
     return digest.hexdigest()[:16]
+
+
+def _sharded(ranks: int) -> Any:
+    """How transformers is to share the model out."""
+    try:
+        from transformers.distributed.configuration_utils import DistributedConfig
+
+        return DistributedConfig(tp_size=ranks)
+    except (ImportError, TypeError) as error:
+        raise HogwildError("Tensor parallel needs a newer transformers; pip install -U transformers.") from error
 
 
 def _dtype(dtype: str | torch.dtype) -> Any:

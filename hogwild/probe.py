@@ -6,12 +6,13 @@ position passes every look at its configuration and still fails here. Above: `en
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from hogwild.errors import UnsupportedModel
-from hogwild.families import TRY
+from hogwild.families import TRY, ModelFacts
 from hogwild.runner import Runner
 from hogwild.seam import ATTENTION
 from hogwild.views import Feed
@@ -20,6 +21,31 @@ FIRST, SECOND = 13, 7
 """Tokens in the two blocks."""
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 3e-2}
 """Largest allowed difference, relative to the largest logit."""
+
+
+class _Arrival:
+    """Notes what reaches the attention; stands in for it."""
+
+    heads = kv_heads = 0
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts = facts
+
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, *rest: Any) -> torch.Tensor:
+        self.heads, self.kv_heads = query.shape[0], key.shape[0]
+        return query
+
+
+@torch.inference_mode()
+def local(model: Any, facts: ModelFacts) -> ModelFacts:
+    """The facts of one rank's part of a model: the heads that arrive at its attention, which its cache has to hold.
+
+    Some plans of transformers give every rank all heads (those with a norm over all of them, or one fused projection).
+    """
+    here = _Arrival(facts)
+    token = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    model(input_ids=token, position_ids=token, use_cache=False, shared=here)
+    return replace(facts, num_heads=here.heads, num_kv_heads=here.kv_heads)
 
 
 @torch.inference_mode()

@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache
 
 from hogwild.cache import SharedCache
 from hogwild.errors import ContextOverflow, ViewError
+from hogwild.ranks import Alone, Ranks
 from hogwild.seam import Softmax
 from hogwild.views import Block, Feed
 from hogwild_kernels import AttentionPlan, Rotary, attend, plan_attention
@@ -172,8 +173,8 @@ def connected(feeds: Sequence[Feed]) -> list[list[int]]:
 class Runner:
     """Runs a model on a shared cache."""
 
-    def __init__(self, model: Any, cache: SharedCache) -> None:
-        self.model, self.cache = model, cache
+    def __init__(self, model: Any, cache: SharedCache, ranks: Ranks | None = None) -> None:
+        self.model, self.cache, self.ranks = model, cache, ranks or Alone()
         self.keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
         self._kernels: Any = None
         # Without Triton (the extra [gpu]) a CUDA device computes by plain torch: slower, and as right.
@@ -184,7 +185,8 @@ class Runner:
         """Attend by the Triton kernels from now on; decoding steps become CUDA graphs where there is a CUDA device."""
         from hogwild.gpu_step import Kernels
 
-        self._kernels = Kernels(self.model, self.cache)
+        # A step that waits for other ranks in its middle was never captured as a graph, so it is not tried.
+        self._kernels = Kernels(self.model, self.cache, graphs=self.ranks.size == 1)
 
     @torch.inference_mode()
     def step(self, feeds: Sequence[Feed], *, last_only: bool, mass: bool = False) -> tuple[list[Tensor], Step]:
@@ -195,6 +197,10 @@ class Runner:
         self._check(feeds)
         for feed in feeds:
             self.cache.reserve(feed.own, len(feed.tokens))
+        with self.ranks.together("step", feeds, last_only, mass):
+            return self._step(feeds, last_only, mass)
+
+    def _step(self, feeds: Sequence[Feed], last_only: bool, mass: bool) -> tuple[list[Tensor], Step]:
         for feed in feeds:
             feed.own.length += len(feed.tokens)
         try:
@@ -204,6 +210,7 @@ class Runner:
             kind = Step if self._kernels is None else self._kernels.step
             step = kind(self.cache, feeds, mass=mass)
             logits = self._forward(step, last_only)
+            step.shares = [share if share is None else self.ranks.average(share) for share in step.shares]
         except BaseException:
             for feed in feeds:
                 feed.own.length -= len(feed.tokens)

@@ -27,6 +27,7 @@ DOCUMENTS = (
     "docs/plans.md",
     "docs/calls.md",
     "docs/tools_made.md",
+    "docs/big_models.md",
 )
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -74,7 +75,8 @@ def workbench_commands() -> list[list[str]]:
 
 def environment(data_dir: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "WORKBENCH_DATA_DIR": str(data_dir), "HF_HUB_OFFLINE": "1"}
+    here = {"PATH": path, "WORKBENCH_DATA_DIR": str(data_dir), "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **here, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def test_every_block_says_how_it_is_checked() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -99,6 +100,9 @@ def run(
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     attention: Annotated[bool, typer.Option(help="Log how much workers look at each other.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    tensor_parallel: Annotated[
+        int, typer.Option(metavar="N", help="Share the model out among N processes, one for each GPU.")
+    ] = 1,
     memory: Memory = "fixed",
     concepts: Annotated[int, typer.Option(help="Concepts of the library in the prompt, at most.")] = CONCEPTS,
     as_json: AsJson = False,
@@ -131,7 +135,7 @@ def run(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         policy=None if policy == CallPolicy() else policy, unsafe_tools=unsafe_tool or (),
-        mcp=mcp_file, memory=memory, concepts=concepts,
+        mcp=mcp_file, memory=memory, concepts=concepts, tensor_parallel=tensor_parallel,
     )  # fmt: skip
     started = bench.run(text)
     interrupted = False
@@ -145,6 +149,8 @@ def run(
             view.watch(started.events())
         except KeyboardInterrupt:
             interrupted = True
+            if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun sends it once more
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             started.stop()
             view.watch(started.events(since=view.view.seq))
     started.wait()

@@ -19,6 +19,9 @@ from workbench.models import EMBEDDED
 def engine(
     model: Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")] = EMBEDDED,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    tensor_parallel: Annotated[
+        int, typer.Option(metavar="N", help="Share the model out among N processes, one for each GPU.")
+    ] = 1,
     status: Annotated[bool, typer.Option("--status", help="Say how the engine is, as JSON.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the engine; its runs are stopped.")] = False,
     idle_s: Annotated[float, typer.Option(help="End after so many seconds without a request.")] = IDLE_S,
@@ -30,4 +33,4 @@ def engine(
     elif status:
         print(json.dumps(client.status()))
     else:
-        serve(model, device=device, idle_s=idle_s)
+        serve(model, device=device, tensor_parallel=tensor_parallel, idle_s=idle_s)

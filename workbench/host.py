@@ -102,7 +102,7 @@ class Host:
 
         how, driver = run._settings, None
         try:
-            if self.engine is None:
+            if self.engine is None or self.engine.ranks.over:
                 self.engine = self.bench.loaded()
             words = Prompting.of_directory(self.engine.directory)
             names = words.names if words else NAMES
@@ -203,6 +203,8 @@ class Host:
                 )
         if self.bench.unsafe_tools:
             kept["unsafe_tools"] = sorted(self.bench.unsafe_tools)
+        if self.bench.tensor_parallel > 1:
+            kept["tensor_parallel"] = self.bench.tensor_parallel
         return {**kept, "device": self.bench.device, "dtype": str(self.engine.dtype).split(".")[-1]}
 
     def _grant_wishes(self) -> None:
@@ -273,6 +275,10 @@ class Host:
 
 
 def _as_ours(error: Exception) -> WorkbenchError:
+    from hogwild.errors import HogwildError
+
     if isinstance(error, WorkbenchError):
         return error
+    if isinstance(error, HogwildError):  # a sentence already
+        return WorkbenchError(f"The run broke off: {error}")
     return WorkbenchError(f"The run broke off: {type(error).__name__}: {error}")

@@ -7,6 +7,7 @@ In: what a person typed. Out: a path or id for `hogwild.Engine`, and the engine,
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,12 @@ def is_embedded(model: str) -> bool:
     return model == EMBEDDED or Path(model).resolve() == embedded_directory()
 
 
-def load_engine(model: str, device: str = "cpu", dtype: str = "auto") -> Engine:
+def follows() -> bool:
+    """Whether torchrun has started this process to do what its rank 0 does; loading the model is then all its work."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+
+
+def load_engine(model: str, device: str = "cpu", dtype: str = "auto", tensor_parallel: int = 1) -> Engine:
     """An engine, or ModelError (UsageError where there is no such model) with one sentence."""
     with loading():
         from hogwild.engine import Engine
@@ -49,7 +55,9 @@ def load_engine(model: str, device: str = "cpu", dtype: str = "auto") -> Engine:
 
     try:
         with loading():
-            engine = Engine.from_pretrained(model_place(model), dtype=dtype, device=device)
+            engine = Engine.from_pretrained(
+                model_place(model), dtype=dtype, device=device, tensor_parallel=tensor_parallel
+            )
     except (BrokenModel, UnsupportedModel) as error:
         raise ModelError(str(error)) from error
     except HogwildError as error:  # no such model, device or dtype

@@ -141,7 +141,8 @@ def _model_of(started: ev.RunStarted) -> Engine:
     """The model that the run names, as it was loaded for it."""
     place = str(Path(started.model).expanduser()) if started.model.startswith("~") else started.model
     how = started.settings
-    return load_engine(place, str(how.get("device", "cpu")), str(how.get("dtype", "auto")))
+    ranks = how.get("tensor_parallel", 1)
+    return load_engine(place, str(how.get("device", "cpu")), str(how.get("dtype", "auto")), ranks)
 
 
 def _rows(engine: Engine, memory: Memory, choices: Sequence[Choice]) -> dict[tuple[int, int], Tensor]:

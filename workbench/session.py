@@ -28,7 +28,7 @@ from workbench.libraries import Concepts, Libraries, Tools
 from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
 from workbench.mcp_tools import Given, McpTools
-from workbench.models import load_engine, loading
+from workbench.models import follows, load_engine, loading
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
@@ -169,6 +169,7 @@ class Workbench:
 
     workers: how many. layout: contiguous, interleaved, combined, independent. max_tokens: per worker; max_run_tokens:
     of all together. attention: log how much each worker looks at each block. data_dir: where the run log lies.
+    tensor_parallel: share the model out among so many processes, each with a GPU of its own (docs/big_models.md).
     tools: functions, tools, names of tools of the standard set or of the library, or a list or mapping of them;
     "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
     default the model's own.
@@ -201,6 +202,7 @@ class Workbench:
         temperature: float = 0.0,
         device: str = "cpu",
         dtype: str = "auto",
+        tensor_parallel: int = 1,
         tools: Offer = None,
         front: str | None = None,
         async_tools: bool = False,
@@ -216,7 +218,9 @@ class Workbench:
         chat: Chat | None = None,
         engine: EngineKind | None = None,
     ) -> None:
-        self.model, self.device, self.dtype = model, device, dtype
+        self.model, self.device, self.dtype, self.tensor_parallel = model, device, dtype, tensor_parallel
+        if tensor_parallel > 1 and follows():
+            load_engine(model, device, dtype, tensor_parallel)  # does not come back
         own = tools is not None or mcp is not None or bool(unsafe_tools) or chat is not None
         if engine is None:
             engine = "thread" if own or data_dir is not None else cast(EngineKind, default_kind())
@@ -398,7 +402,7 @@ class Workbench:
         """Start the engine where it does not run; where nobody asks for a device, one that runs is taken as it is."""
         assert self._process is not None
         device, dtype = (None if self.device == "cpu" else self.device), (None if self.dtype == "auto" else self.dtype)
-        self._process.start(device, dtype)
+        self._process.start(device, dtype, self.tensor_parallel if self.tensor_parallel > 1 else None)
 
     def _begin(self, run: Run) -> Run:
         run._memory.search(run._task, self._wake)
@@ -424,8 +428,8 @@ class Workbench:
     def loaded(self) -> Engine:
         """The model of this workbench, loaded when it is first needed; for any thread."""
         with self._loading:
-            if self._engine is None:
-                self._engine = load_engine(self.model, self.device, self.dtype)
+            if self._engine is None or self._engine.ranks.over:
+                self._engine = load_engine(self.model, self.device, self.dtype, self.tensor_parallel)
             return self._engine
 
     def close(self) -> None:
@@ -439,6 +443,8 @@ class Workbench:
         self.library.close()
         if self._mcp is not None:
             self._mcp.close()
+        if self._engine is not None:
+            self._engine.close()
 
     def _from_library(self, name: str) -> Tool:
         """An active tool of the library; its code, if it is not built in, runs in the sandbox."""

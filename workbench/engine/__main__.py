@@ -9,12 +9,13 @@ from workbench.errors import WorkbenchError
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")
-parser.add_argument("--data-dir", type=Path)
+parser.add_argument("--data-dir", dest="data", type=Path)
 parser.add_argument("--device", default="cpu")
 parser.add_argument("--dtype", default="auto")
+parser.add_argument("--tensor-parallel", type=int, default=1)
 parser.add_argument("--idle-s", type=float, default=IDLE_S)
 given = parser.parse_args()
 try:
-    serve(given.model, given.data_dir, device=given.device, dtype=given.dtype, idle_s=given.idle_s)
+    serve(**vars(given))
 except WorkbenchError as error:
     sys.exit(str(error))

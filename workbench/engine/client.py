@@ -83,12 +83,14 @@ class EngineClient:
             alive = self.place.is_held()
             return nothing | {"state": "busy" if alive else "dead", "pid": info.get("pid")}
 
-    def start(self, device: str | None = None, dtype: str | None = None) -> dict[str, Any]:
-        """Make sure that it runs; its status. device, dtype: None takes an engine as it is, and starts one on the CPU.
+    def start(
+        self, device: str | None = None, dtype: str | None = None, tensor_parallel: int | None = None
+    ) -> dict[str, Any]:
+        """Make sure that it runs; its status. None takes an engine as it is, and starts one on the CPU, in one process.
         Raises EngineError where it does not come up, or runs otherwise than it is asked for."""
         if self.status()["state"] not in ("ready", "busy"):
             if not self.place.is_held():
-                self._launch(device or "cpu", dtype or "auto")
+                self._launch(device or "cpu", dtype or "auto", tensor_parallel or 1)
             until = time.monotonic() + START_S
             while self.status()["state"] not in ("ready", "busy"):
                 ended = self._process is None and not self.place.is_held()
@@ -97,8 +99,9 @@ class EngineClient:
                     raise EngineError(f"The engine for {self.place.model} does not start: {said or 'it says nothing'}")
                 time.sleep(LOOK_S)
         found = self.status()
-        for name, wish in (("device", device), ("dtype", dtype)):
-            if wish is not None and found[name] is not None and found[name] != wish:
+        wishes = {"device": device, "dtype": dtype, "tensor_parallel": tensor_parallel}
+        for name, wish in wishes.items():
+            if wish is not None and found.get(name) not in (None, wish):
                 raise EngineError(
                     f"The engine for {self.place.model} runs with {name} {found[name]}, not {wish}: end it first "
                     f"(workbench engine --model {self.place.model} --stop), or ask for {name}={found[name]!r}."
@@ -119,10 +122,11 @@ class EngineClient:
         self.place.clear()
         return self.status()
 
-    def _launch(self, device: str, dtype: str) -> None:
+    def _launch(self, device: str, dtype: str, tensor_parallel: int) -> None:
         self.place.folder.mkdir(parents=True, exist_ok=True)
         self.place.clear()
         command = [sys.executable, "-m", "workbench.engine", self.place.model, "--device", device, "--dtype", dtype]
+        command += ["--tensor-parallel", str(tensor_parallel)] if tensor_parallel > 1 else []
         command += ["--data-dir", str(self._data)] if self._data is not None else []
         with self.place.output.open("wb") as output:
             self._process = subprocess.Popen(

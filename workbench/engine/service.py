@@ -42,12 +42,13 @@ KEPT: Final = 1000
 class Service:
     """What clients may ask for: `CALLS`."""
 
-    def __init__(self, model: str, data: Path | None, device: str, dtype: str, quit_: Callable[[], None]) -> None:
+    def __init__(self, model: str, data: Path | None, quit_: Callable[[], None], **how: Any) -> None:
+        """how: device, dtype and tensor_parallel, as for `Workbench`."""
         from workbench.session import Workbench
 
-        self.model, self.device, self.dtype, self.since = model, device, dtype, time.time()
+        self.model, self.how, self.since = model, how, time.time()
         self.asked = time.monotonic()
-        self._bench = Workbench(model, data_dir=data, device=device, dtype=dtype)
+        self._bench = Workbench(model, data_dir=data, **how)
         self._quit = quit_
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._keys: OrderedDict[str, str] = OrderedDict()
@@ -71,8 +72,7 @@ class Service:
             "state": "busy" if self.busy() else "ready",
             "pid": os.getpid(),
             "model": self.model,
-            "device": self.device,
-            "dtype": self.dtype,
+            **self.how,
             "memory_bytes": _resident_bytes(),
             "since": self.since,
             "runs": [run_id for run_id, run in list(self._runs.items()) if run.status == "running"],
@@ -154,7 +154,13 @@ class Service:
 
 
 def serve(
-    model: str, data: Path | None = None, *, device: str = "cpu", dtype: str = "auto", idle_s: float = IDLE_S
+    model: str,
+    data: Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "auto",
+    tensor_parallel: int = 1,
+    idle_s: float = IDLE_S,
 ) -> None:
     """Be the engine until somebody ends it; raises EngineError where there is one already."""
     place = place_of(model, data)
@@ -167,7 +173,7 @@ def serve(
         signal.signal(number, lambda *_: over.set())
     try:
         place.clear()  # what an engine that was killed has left
-        service = Service(model, data, device, dtype, over.set)
+        service = Service(model, data, over.set, device=device, dtype=dtype, tensor_parallel=tensor_parallel)
         server = _listening(place, service)
         try:
             threading.Thread(target=server.serve_forever, args=(0.1,), name="workbench-service", daemon=True).start()
