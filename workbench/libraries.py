@@ -19,16 +19,15 @@ from memory.errors import ChangeRefused, RowChanged, RowNotFound
 from memory.planning import plan_edit, plan_merge, plan_move, plan_split, plan_tags, snapshot_diff
 from memory.store import Library
 from memory.values import STATES, Kind, Plan, Row, Snapshot, State
-from workbench.library_files import plan_file
 from workbench.library_values import Done, Proposal, Rows, RowView, VersionView, entry_json, use_json
 from workbench.models import EMBEDDED, loading
 from workbench.paths import library_folder
-from workbench.trying import Tried, try_concept, try_tool
 
 if TYPE_CHECKING:
     from memory.embedder import Embedder, Progress
     from memory.retrieval import Searcher
     from workbench.evaluate_memory import Ablated
+    from workbench.trying import Tried
 
 SHOWN: Final[tuple[State, ...]] = ("active", "proposed")
 _FEWEST_CHARACTERS: Final = 4
@@ -322,6 +321,8 @@ class Face:
     def import_from(self, path: str | Path, *, trusted: bool = False) -> Proposal:
         """What a file or folder holds, as proposed rows: CRAFT's CSV, ArcMemo's YAML, Python files, a SKILL.md, or an
         export of a library (`trusted`, for one's own backup: active rows stay active)."""
+        from workbench.library_files import plan_file
+
         plan, known, take = plan_file(self._library, Path(path), author=self._author, trusted=trusted)
 
         def carry_out(proposal: Proposal) -> Done:
@@ -413,6 +414,8 @@ class Tools(Face):
 
     def try_(self, ref: str, *calls: Mapping[str, Any], unsafe: bool = False) -> Tried:
         """Run a tool on its recorded examples, or on these arguments; code that is not built in runs in the sandbox."""
+        from workbench.trying import try_tool
+
         return try_tool(self._row(ref), self._library, calls, unsafe=unsafe)
 
     def _merged(self, keep: Row, others: Sequence[Row]) -> Plan:
@@ -426,6 +429,8 @@ class Concepts(Face):
 
     def try_(self, ref: str) -> Tried:
         """The concept as a prompt would show it."""
+        from workbench.trying import try_concept
+
         return try_concept(self._row(ref))
 
 

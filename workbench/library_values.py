@@ -10,17 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from memory.content import tool_facts
 from memory.effects import Effect
 from memory.errors import ContentRefused
 from memory.planning import describe, snapshot_diff
 from memory.rendering import render_concept
-from memory.retrieval import Found
 from memory.values import Change, Entry, Plan, Row, UsageCount, Use, Version
 from workbench import library_table
 from workbench.visible import one_line
+
+if TYPE_CHECKING:
+    from memory.retrieval import Found  # needs numpy
 
 SUMMARY_CHARS: Final = 160
 

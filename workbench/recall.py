@@ -19,16 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from memory.rendering import render_concepts
-from memory.retrieval import Found as Hit
-from memory.retrieval import Searcher
-from memory.selection import select
 from memory.values import Kind, Row
-from toolsets.shelf import is_builtin, tools_of
 from toolsets.tool import Tool
 from workbench import events as ev
 
 if TYPE_CHECKING:
     from memory.abstraction import Ask
+    from memory.retrieval import Found as Hit
+    from memory.retrieval import Searcher
     from workbench.libraries import Libraries
 
 MEMORY: Final = ("none", "fixed", "continual")
@@ -83,6 +81,8 @@ def find(home: Libraries, questions: Sequence[str], wanted: Wanted, ask: Ask | N
     concepts that were found. Raises LibraryError."""
     if not home.exists:
         return Found()
+    from toolsets.shelf import is_builtin
+
     tools = [row for row in home.library.rows("tool", states=("active",)) if not is_builtin(row)]
     concepts = home.library.rows("concept", states=("active",))
     found = Found()
@@ -98,6 +98,8 @@ def find(home: Libraries, questions: Sequence[str], wanted: Wanted, ask: Ask | N
 
 def _selected(found: Found, hits: Sequence[Hit], questions: Sequence[str], ask: Ask) -> Found:
     """What the model selects comes first, in its order."""
+    from memory.selection import select
+
     selection = select("\n".join(questions), [hit.row.content for hit in hits], ask)
     by_name = {hit.row.name: hit for hit in reversed(hits)}
     first = [by_name[name] for name in selection.found]
@@ -125,6 +127,8 @@ def prepare(
     tool_hits = [hit for hit in found.tools if hit.row.row_id not in without and hit.row.name not in taken]
     refused: list[str] = []
     if tool_hits:
+        from toolsets.shelf import tools_of
+
         loaded = tools_of(
             home.library,
             [hit.row.row_id for hit in tool_hits],

@@ -16,23 +16,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from memory.abstraction import Ask, abstract
-from memory.duplicates import SIMILAR
 from memory.errors import LibraryError
-from memory.experience import Experience
-from memory.phrases import concepts_from
 from memory.store import Library
-from memory.updating import Update, plan_update
 from memory.values import STATES, Snapshot, State
 from toolsets.chat import Chat, Message
 from toolsets.errors import ToolsetError
 from workbench.errors import UsageError, WorkbenchError
 from workbench.experience import experiences_of
-from workbench.learning import solved_runs
 from workbench.library_values import Done, Proposal, RowView
 from workbench.log import RunLog
 
 if TYPE_CHECKING:
+    from memory.abstraction import Ask
+    from memory.experience import Experience
+    from memory.updating import Update
     from workbench.libraries import Libraries
 
 LEARN_EVERY: Final = 1
@@ -75,6 +72,10 @@ def learn(
     home: Libraries, experiences: Sequence[Experience], chat: Chat | None = None, *, state: State = "proposed"
 ) -> Learning:
     """What these experiences teach, not yet carried out. Raises LibraryError, and ChatError where the model is away."""
+    from memory.abstraction import abstract
+    from memory.phrases import concepts_from
+    from memory.updating import plan_update
+
     failed: tuple[str, ...] = ()
     if chat is None:
         drafts: Iterable[Snapshot] = concepts_from(experiences)
@@ -93,6 +94,8 @@ def learn(
 
 def propose(home: Libraries, log: RunLog, run_ids: Sequence[str] | None = None, chat: Chat | None = None) -> Proposal:
     """Concepts that runs teach, by default the last solved ones, as a proposal: rows come as proposed."""
+    from workbench.learning import solved_runs
+
     chosen = run_ids if run_ids is not None else solved_runs(log)
     learning = learn(home, [one for run_id in chosen for one in experiences_of(log.events(run_id))], chat)
     for why in learning.failed:
@@ -108,6 +111,8 @@ def propose(home: Libraries, log: RunLog, run_ids: Sequence[str] | None = None, 
 
 def _same_meaning(home: Libraries, draft: Snapshot) -> str | None:
     """The known concept whose title, cue or description means what the draft's does."""
+    from memory.duplicates import SIMILAR
+
     content = draft.content
     text = str(content.get("description") or content.get("suggestion") or content.get("title") or "")
     for hit in home.searcher.search(text, "concept", limit=_NEAREST, states=("active", "proposed")).found:

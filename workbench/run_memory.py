@@ -23,7 +23,6 @@ from workbench.experience import called_in, experiences_of
 from workbench.models import is_embedded
 from workbench.recall import Found, Recalled, Wanted, begun, ended, find, prepare
 from workbench.remembering import Remembering, asking
-from workbench.told import markers_of, special_tokens
 from workbench.worksheet import read_task
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 def token_counter(engine: Engine, workers: tuple[str, ...]) -> Callable[[str], int]:
     """How many tokens of the prompt a text of the library will be."""
+    from workbench.told import markers_of, special_tokens
+
     words = Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
     markers = markers_of(words, workers, special_tokens(engine.tokenizer))
 

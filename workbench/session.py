@@ -23,7 +23,6 @@ from workbench import run_settings
 from workbench.engine.client import EngineClient, default_kind
 from workbench.engine.remote import PROVE_S, RemoteRun
 from workbench.errors import UsageError, WorkbenchError
-from workbench.learning import learn_tools
 from workbench.libraries import Concepts, Libraries, Tools
 from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
@@ -32,7 +31,7 @@ from workbench.models import follows, load_engine, loading
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
-from workbench.remembering import LEARN_EVERY, Remembering, propose
+from workbench.remembering import LEARN_EVERY, Remembering
 from workbench.run_memory import RunMemory
 from workbench.steering import Steerable, Steering
 from workbench.widget import mimebundle
@@ -277,10 +276,14 @@ class Workbench:
 
     def learn_concepts(self, *runs: str) -> Proposal:
         """Concepts that these runs teach, by default all that were solved: to be looked at, then `apply`."""
+        from workbench.remembering import propose
+
         return propose(self.library, self.log, [self.log.find(run) for run in runs] or None, self.learning.chat)
 
     def learn_tools(self, *runs: str) -> Rows:
         """Composite tools that recur in these runs, by default in all that were solved, as proposed rows."""
+        from workbench.learning import learn_tools
+
         learnt = learn_tools(self.log, self.library.library, [self.log.find(run) for run in runs] or None)
         return Rows(tuple(self.tools.show(row.row_id) for row in learnt.rows))
 

@@ -525,11 +525,16 @@ def test_a_newer_kind_of_event_is_read_as_unknown(log: RunLog, writer: RunWriter
     assert log.events("run-1")[0].payload == UnknownEvent("block_melted", {"block": 1, "length": 7})
 
 
-def test_reading_the_log_loads_no_model_code() -> None:
-    script = (
-        "import sys, workbench.log, workbench.events, workbench.errors, workbench.paths\n"
-        "print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    ("imported", "heavy"),
+    [
+        ("workbench.log, workbench.events, workbench.errors, workbench.paths", "'torch', 'transformers', 'numpy'"),
+        ("workbench.session", "'torch', 'transformers', 'numpy', 'pydantic', 'yaml', 'toolsets.standard'"),
+    ],
+    ids=["the log", "Workbench"],
+)
+def test_importing_loads_nothing_that_is_needed_later_or_never(imported: str, heavy: str) -> None:
+    script = f"import sys, {imported}\nprint(sorted({{{heavy}}} & set(sys.modules)))"
     child = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
