@@ -119,18 +119,20 @@ def measure(engine: Any, workers: Sequence[int], contexts: Sequence[int], *, rou
 
 
 def decoding(engine: Any, prompt: Any, workers: int) -> tuple[Callable[[], None], list[Any]]:
-    """A step of `workers` over a common prompt that can be taken again and again, and the workers' own blocks."""
-    from hogwild import Feed
+    """A step of `workers` over a common prompt that can be taken again and again, and the workers' own blocks. As in a
+    run, it is over when the tokens are there."""
+    from hogwild import Feed, Sampling
+    from hogwild.sampling import Sampler, choose
 
     own = [engine.open_block() for _ in range(workers)]
     views = [(prompt, *(block for block in own if block is not mine), mine) for mine in own]
     tokens = [(97 * i) % engine.vocab_size for i in range(OWN)]
     engine.step_last([Feed(view, tokens) for view in views])
+    samplers = [Sampler(Sampling()) for _ in views]
 
     def step() -> None:
         rows, _ = engine.step_last([Feed(view, (5,)) for view in views])
-        for row in rows:
-            row.argmax()
+        choose(samplers, rows, [()] * workers).ids()
         for block in own:
             block.length -= 1
 
