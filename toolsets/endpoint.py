@@ -22,12 +22,14 @@ import httpx2
 from toolsets.chat import ChatError, ChatRefused, ChatUnavailable, Message, Reply, Usage
 
 KEY_VARIABLE: Final = "WORKBENCH_API_KEY"
+TIMEOUT_S: Final = 120.0
 RETRIES: Final = 4
 BACKOFF_S: Final = 1.0
 MAX_WAIT_S: Final = 60.0
 MAX_REPLY_CHARS: Final = 1_000_000
 _TRANSIENT: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _CHARS_PER_TOKEN: Final = 4
+_THOUGHT: Final = ("<think>", "</think>")
 # What a server may complain of in a request that is otherwise good, and what to send instead.
 _OPTIONAL: Final[Mapping[str, str | None]] = {
     "stream_options": None,
@@ -61,7 +63,7 @@ class ChatEndpoint:
         *,
         key_variable: str = KEY_VARIABLE,
         prices: Prices | None = None,
-        timeout_s: float = 120.0,
+        timeout_s: float = TIMEOUT_S,
         retries: int = RETRIES,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -164,6 +166,9 @@ class ChatEndpoint:
             for name in _OPTIONAL:
                 if name in said and name in request:
                     raise _Unknown(name)
+        moved = " ".join(response.headers.get("location", "").split())
+        if response.status_code in range(300, 400) and moved:
+            said = f"ask {moved[:300]} if you trust it"
         reason = {
             401: "the key was refused; set the right one",
             403: "the key may not be used for this",
@@ -172,10 +177,11 @@ class ChatEndpoint:
         raise ChatRefused(f"{self.name} refuses the request ({reason}): {said or 'it gave no reason'}")
 
     def _reply(self, heard: _Heard, messages: Sequence[Message], wall_s: float) -> Reply:
-        text = "".join(heard.pieces)
+        whole = "".join(heard.pieces)
+        text = _answer(whole)
         counts = (heard.usage.get("prompt_tokens"), heard.usage.get("completion_tokens"))
         counted = all(isinstance(count, int) for count in counts)
-        guessed = (sum(len(one.content) for one in messages) // _CHARS_PER_TOKEN, len(text) // _CHARS_PER_TOKEN)
+        guessed = (sum(len(one.content) for one in messages) // _CHARS_PER_TOKEN, len(whole) // _CHARS_PER_TOKEN)
         tokens_in, tokens_out = (int(count) for count in (counts if counted else guessed) if count is not None)
         stated = heard.usage.get("cost")
         cost = self._prices.of(tokens_in, tokens_out) if self._prices else stated
@@ -215,8 +221,8 @@ class _Heard:
         part = choices[0].get("delta") or choices[0].get("message") or {}
         if isinstance(reason := choices[0].get("finish_reason"), str):
             self.finish_reason = reason
-        text = part.get("content") if isinstance(part, dict) else None
-        if not isinstance(text, str) or not text:
+        text = _text(part.get("content")) if isinstance(part, dict) else ""
+        if not text:
             return ""
         self.chars += len(text)
         if self.chars > MAX_REPLY_CHARS:
@@ -245,8 +251,8 @@ def _objects(response: httpx2.Response) -> Iterator[dict[str, Any]]:
     """The objects of a reply, streamed or whole."""
     if response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         whole = _json_object(response.read().decode("utf-8", "replace"))
-        if not whole:
-            raise ChatRefused("The endpoint answered with something that is no JSON object: is it a chat endpoint?")
+        if not (whole.get("choices") or _error_text(whole)):
+            raise ChatRefused("The endpoint answered with something that is no reply: is it a chat endpoint?")
         yield {**whole, "done_marker": True}
         return
     for event in httpx2.EventSource(response, max_event_size=8 * MAX_REPLY_CHARS):
@@ -254,7 +260,27 @@ def _objects(response: httpx2.Response) -> Iterator[dict[str, Any]]:
             yield {"done_marker": True}
             return
         if event.data.strip():
-            yield _json_object(event.data)
+            data = _json_object(event.data)
+            if not data:  # passed over, it would be a hole in the reply
+                raise _Transient("an event of the stream is no JSON object")
+            yield data
+
+
+def _text(content: Any) -> str:
+    """The text of a message's content, which some servers send in typed parts."""
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _answer(text: str) -> str:
+    """A reply without what the model thought aloud before it, where the server leaves that in; empty where it broke off
+    before it came to an answer. The beginning of a thought is often in the prompt, and so not in the reply."""
+    begin, end = _THOUGHT
+    _, ended, answer = text.partition(end)
+    if ended:
+        return answer.lstrip()
+    return "" if text.lstrip().startswith(begin) else text
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -309,4 +335,4 @@ def _may_carry_secret(url: httpx2.URL) -> bool:
     return address.is_loopback or address.is_private
 
 
-__all__ = ["KEY_VARIABLE", "ChatEndpoint", "ChatError", "Prices"]
+__all__ = ["KEY_VARIABLE", "TIMEOUT_S", "ChatEndpoint", "ChatError", "Prices"]

@@ -23,7 +23,7 @@ from rich.table import Table
 from memory.embedder import encode_checked
 from memory.values import Row
 from toolsets.chat import ChatError, Usage
-from toolsets.endpoint import KEY_VARIABLE, ChatEndpoint, Prices
+from toolsets.endpoint import KEY_VARIABLE, TIMEOUT_S, ChatEndpoint, Prices
 from toolsets.making.book import Figures
 from toolsets.making.build import PARALLEL, TRIES, Built, build
 from toolsets.making.journal import Head, Journal, Record
@@ -50,6 +50,7 @@ def build_tools(
     price: Annotated[
         tuple[float, float] | None, typer.Option(help="Of a million tokens in, and out, where the endpoint tells none.")
     ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the endpoint may be silent.")] = TIMEOUT_S,
     key_variable: Annotated[str, typer.Option(help="The environment variable that holds the key.")] = KEY_VARIABLE,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +60,10 @@ def build_tools(
     with _journal(folder, file, endpoint, model, resume, limit, tries) as journal:
         told = journal.head.settings
         wanted = (endpoint or told["endpoint"], model or told["model"])
-        with ChatEndpoint(*wanted, key_variable=key_variable, prices=prices) as chat, Libraries() as home:
+        with (
+            ChatEndpoint(*wanted, key_variable=key_variable, prices=prices, timeout_s=timeout) as chat,
+            Libraries() as home,
+        ):
             try:
                 with _progress(journal, as_json) as tell:
                     built = build(

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from rich.table import Table
 from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
 from workbench.bench_command import bench
+from workbench.complaints import complain, warned
 from workbench.engine_command import engine
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
 from workbench.evaluate_command import evaluation
@@ -351,17 +353,18 @@ def _isolation() -> dict[str, str]:
 
 def main() -> None:
     """The console script."""
+    warnings.showwarning = warned
     try:
         code = app(standalone_mode=False)
     except WorkbenchError as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        print(f"workbench: {error}", file=sys.stderr)
+        complain(error)
         sys.exit(error.exit_code)
     except (LibraryError, ToolsetError) as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        print(f"workbench: {error}", file=sys.stderr)
+        complain(error)
         sys.exit(1 if isinstance(error, LibraryUnavailable) else 2)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
@@ -372,7 +375,7 @@ def main() -> None:
             sys.exit(error.exit_code)
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        print(f"workbench: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        complain(f"{type(error).__name__}: {error} (--debug shows where)")
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

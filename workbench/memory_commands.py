@@ -31,18 +31,19 @@ def add_remembering(tools: typer.Typer, concepts: typer.Typer) -> None:
 
 def learn(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs, by default all solved.")] = None,
-    url: Annotated[str | None, typer.Option(help="A model's endpoint with the OpenAI protocol, to abstract.")] = None,
-    chat_model: Annotated[str, typer.Option(help="Which model of the endpoint.")] = "",
+    endpoint: Annotated[str | None, typer.Option(help="The URL of a chat endpoint whose model abstracts.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Which model of the endpoint.")] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Propose concepts: what questions that were worded alike, and solved alike, have in common."""
     from toolsets.endpoint import ChatEndpoint
 
-    if chat_model and url is None:
-        raise UsageError("A --chat-model needs the --url of the endpoint that has it.")
+    if (endpoint is None) != (model is None):
+        raise UsageError("To abstract with a model give both --endpoint and --model.")
     log = RunLog()
-    with opened("concept") as face, nullcontext() if url is None else ChatEndpoint(url, chat_model) as chat:
+    asked = nullcontext() if endpoint is None or model is None else ChatEndpoint(endpoint, model)
+    with opened("concept") as face, asked as chat:
         _propose(propose(face._home, log, [log.find(run) for run in runs] if runs else None, chat), yes, as_json)
 
 

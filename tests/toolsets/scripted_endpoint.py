@@ -20,7 +20,8 @@ import tornado.web
 
 @dataclass
 class Answer:
-    """text: streamed in pieces, where the request asks for it. breaks: the connection ends after the first piece."""
+    """text: streamed in pieces, where the request asks for it. breaks: the connection ends after the first piece.
+    events: sent as they are in place of the text."""
 
     text: str = ""
     status: int = 200
@@ -29,6 +30,7 @@ class Answer:
     usage: bool = True
     breaks: bool = False
     whole: bool = False
+    events: Sequence[str] = ()
 
 
 Script = Callable[[dict[str, Any]], Answer]
@@ -62,6 +64,10 @@ class _Completions(tornado.web.RequestHandler):
             self.finish(answer.body or {"model": "scripted-1", "choices": [choice], "usage": usage})
             return
         self.set_header("content-type", "text/event-stream")
+        for event in answer.events:
+            self.write(f"data: {event}\n\n")
+        if answer.events:
+            return
         pieces = [answer.text[start : start + 7] for start in range(0, len(answer.text), 7)]
         for number, piece in enumerate(pieces):
             await self._send({"model": "scripted-1", "choices": [{"index": 0, "delta": {"content": piece}}]})

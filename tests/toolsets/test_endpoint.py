@@ -1,6 +1,8 @@
 """Asking a chat endpoint over real HTTP: streaming, retries, counts, and a key that stays where it belongs."""
 
+import json
 import socket
+from typing import Any
 
 import pytest
 from scripted_endpoint import Answer, endpoint
@@ -40,6 +42,40 @@ def test_transient_errors_are_tried_again_and_the_server_says_how_long_to_wait()
     assert waits[1] == 7.0
     assert 0 < waits[0] <= 1.0
     assert waits[2] > 0
+
+
+def delta(content: Any) -> str:
+    return json.dumps({"choices": [{"delta": {"content": content}}]})
+
+
+def test_a_reply_with_a_broken_event_is_asked_for_again() -> None:
+    broken = Answer(events=[delta("6 times "), '{"choices": [{"del', delta(" is 42"), "[DONE]"])
+    with endpoint([broken, Answer("42")]) as server, ChatEndpoint(server.url, "m", sleep=lambda _: None) as chat:
+        assert chat.ask(ASKED).text == "42"
+
+
+@pytest.mark.parametrize(
+    ("contents", "text"),
+    [
+        (["<think>Is it 41? ", "No.</think>\n\n42"], "42"),
+        (["Is it 41? No.\n</th", "ink>42"], "42"),
+        (["<think>Is it 41 or"], ""),
+        ([[{"type": "text", "text": "4"}, {"type": "image"}], [{"type": "text", "text": "2"}]], "42"),
+        ([None, "4", None, "2"], "42"),
+    ],
+)
+def test_a_reply_is_the_text_of_its_answer_alone(contents: list[Any], text: str) -> None:
+    with endpoint([Answer(events=[*map(delta, contents), "[DONE]"])]) as server, ChatEndpoint(server.url, "m") as chat:
+        assert chat.ask(ASKED).text == text
+
+
+def test_what_is_no_reply_is_refused() -> None:
+    answers = [Answer(whole=True, body={"choices": None}), Answer(status=307, headers={"location": "http://h/v1"})]
+    with endpoint(answers) as server, ChatEndpoint(server.url, "m") as chat:
+        with pytest.raises(ChatRefused, match="is it a chat endpoint"):
+            chat.ask(ASKED)
+        with pytest.raises(ChatRefused, match="ask http://h/v1 if you trust it"):
+            chat.ask(ASKED)
 
 
 def test_after_the_retries_the_reason_is_said() -> None:

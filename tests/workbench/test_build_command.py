@@ -1,4 +1,4 @@
-"""`workbench tools build` as a person types it, against a scripted model behind real HTTP."""
+"""`workbench tools build` and `concepts learn` as a person types them, against a scripted model behind real HTTP."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from staged_runs import QUESTIONS, worksheet
 
-from workbench import cli
+sys.path.append(str(Path(__file__).parents[1] / "memory"))
+
+from hash_embedder import HashEmbedder
+
+from workbench import cli, libraries
+from workbench.log import RunLog
 
 # The same server that the tests of the endpoint use.
 _SPEC = importlib.util.spec_from_file_location(
@@ -35,8 +41,8 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "160")
 
-    def type_(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["workbench", "tools", *words])
+    def type_(*words: str, group: str = "tools") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["workbench", group, *words])
         with pytest.raises(SystemExit) as left:
             cli.main()
         captured = capsys.readouterr()
@@ -75,12 +81,12 @@ def test_a_build_that_the_endpoint_stopped_says_how_it_goes_on(typed: Typed, pro
 
     def half(request: dict[str, Any]) -> Any:
         solved = "This solves it" in request["messages"][1]["content"]
-        return scripted.Answer("this model is gone", status=404) if solved and refuses else answer(request)
+        return scripted.Answer("this model is \x1b[31mgone", status=404) if solved and refuses else answer(request)
 
     with scripted.endpoint(half) as server:
         code, _, err = typed("build", problems, "--endpoint", server.url, "--model", "m")
         assert code == 2
-        assert "this model is gone" in err
+        assert "this model is ␛[31mgone" in err
         (line,) = [line for line in err.splitlines() if "--resume" in line]
         refuses = False
         code, out, err = typed("build", "--resume", line.split()[-1], "--json")
@@ -107,3 +113,28 @@ def test_what_a_build_cannot_begin_with_is_said_and_nothing_is_written(
         assert said in err
         assert "Traceback" not in err
     assert not (tmp_path / "data" / "builds").exists()
+
+
+def test_concepts_are_abstracted_by_an_endpoint_and_what_gave_none_is_told_in_one_line(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libraries, "_packaged_embedder", HashEmbedder)
+    with RunLog(tmp_path / "data" / "runs.sqlite3").open_run("r", "task", "embedded") as writer:
+        for event in worksheet(questions=QUESTIONS[:2]):
+            writer.append(event.payload)
+    concept = "```yaml\n- title: shared divisors\n  kind: routine\n  cues: [gcd of two numbers]\n```"
+
+    def told(request: dict[str, Any]) -> Any:
+        system, wanted = (message["content"] for message in request["messages"])
+        if "`summary: ...`" in system:
+            return scripted.Answer("summary: divisors" if "gcd" in wanted else "summary: dates")
+        return scripted.Answer(concept if "divisors" in wanted.rpartition("The solution")[2] else "I know \x1b[1mnone.")
+
+    with scripted.endpoint(told) as server:
+        code, out, err = typed("learn", "--endpoint", server.url, "--model", "m", "--yes", group="concepts")
+    assert code == 0, err
+    assert "shared divisors" in out
+    (line,) = err.splitlines()
+    assert line.startswith("workbench: r#2 gave no concepts: ")
+    assert "\x1b" not in err
+    assert typed("learn", "--model", "m", group="concepts")[0] == 2

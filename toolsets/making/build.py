@@ -47,6 +47,12 @@ MAX_TOKENS: Final = 4096
 SIMILAR: Final = 0.8
 """How alike the texts of two tools must be for them to be run on each other's calls."""
 
+# Why a reply without code has none, by what ended it.
+_NO_ANSWER: Final = {
+    "length": "The reply broke off at the limit of tokens.",
+    "tool_calls": "The reply calls a tool, and there is none: write the code as text, in one Python block.",
+}
+
 Encode: TypeAlias = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 Tell: TypeAlias = Callable[[Record], object]
 
@@ -151,7 +157,7 @@ class _Builder:
         try:
             written = read(reply.text)
         except ReplyRefused as error:
-            why = "The reply broke off at the limit of tokens." if reply.finish_reason == "length" else str(error)
+            why = _NO_ANSWER.get(reply.finish_reason, str(error))
             return Record(stage, number, attempt, False, why, data, reply.usage, reply.wall_s)
         data |= {"code": written.code, "call": written.call, "name": written.name}
         return Record(stage, number, attempt, True, "", data, reply.usage, reply.wall_s)
