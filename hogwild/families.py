@@ -18,6 +18,8 @@ from hogwild.errors import HogwildError, UnsupportedModel
 from hogwild_kernels import Rotary, first_seen
 
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
+WIDE_LAYERS_WITHOUT_ROPE = ("cohere2", "exaone4")
+"""Model types that rotate only in their layers with a window, which no configuration says."""
 TRY = (
     "use a model with plain rotary positions, such as Llama, Qwen2, Qwen3, Mistral, Phi-3, OLMo-2, SmolLM3, GLM-4, "
     "Gemma 2, Gemma 3 or gpt-oss"
@@ -93,6 +95,8 @@ def _kinds(model: Any, config: Any) -> tuple[Kind, ...]:
     types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     # transformers' convention: 1 means that the layer does rotate.
     rotates = getattr(config, "no_rope_layers", None) or [1] * config.num_hidden_layers
+    if config.model_type in WIDE_LAYERS_WITHOUT_ROPE and getattr(config, "sliding_window", None):
+        rotates = [kind == "sliding_attention" for kind in types]
     rotaries = rotaries_of(model)
     groups: dict[tuple[Rotary | None, int | None], list[int]] = {}
     for layer, kind in enumerate(types[: config.num_hidden_layers]):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,12 +45,12 @@ class AttentionPlan:
     stretches: tuple[tuple[int, int, int], ...]
     num_rows: int
 
-    @property
+    @cached_property
     def sizes(self) -> list[int]:
         """Tokens per stretch."""
         return [stop - start for _, start, stop in self.stretches]
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Every segment is read, all of it."""
         return self.sizes == list(self.lengths)

@@ -31,7 +31,8 @@ View = Sequence[Name]
 
 ATTENTION_NAME = "dense_oracle"
 # Facts of the model cards, kept by hand: these families pair neighbouring dimensions, all others the two halves.
-INTERLEAVED_FAMILIES = frozenset({"glm", "glm4"})
+INTERLEAVED_FAMILIES = frozenset({"glm", "glm4", "cohere2"})
+LAYERS_WITHOUT_A_WINDOW_DO_NOT_ROTATE = frozenset({"cohere2", "exaone4"})
 
 
 def rotate(x: Tensor, positions: Tensor, frequencies: Tensor, interleaved: bool) -> Tensor:
@@ -88,6 +89,8 @@ class Oracle:
         self.interleaved = model.config.model_type in INTERLEAVED_FAMILIES
         self.frequencies, self.windows = _frequencies(model), _windows(model.config)
         self.rotated_layers = getattr(model.config, "no_rope_layers", None) or [1] * self.num_layers
+        if model.config.model_type in LAYERS_WITHOUT_A_WINDOW_DO_NOT_ROTATE:
+            self.rotated_layers = [window is not None for window in self.windows]
         self.blocks: defaultdict[Name, list[_Layer]] = defaultdict(
             lambda: [_Layer([], []) for _ in range(self.num_layers)]
         )
@@ -155,6 +158,8 @@ def _windows(config: Any) -> list[int | None]:
         "qwen2": lambda layer: config.use_sliding_window and layer >= config.max_window_layers,
         "gemma2": lambda layer: layer % 2 == 0,
         "gemma3_text": lambda layer: config.layer_types[layer] == "sliding_attention",
+        "cohere2": lambda layer: config.layer_types[layer] == "sliding_attention",
+        "exaone4": lambda layer: config.layer_types[layer] == "sliding_attention",
         "gpt_oss": lambda layer: layer % 2 == 0,
     }.get(config.model_type, lambda layer: False)
     return [window if slides(layer) else None for layer in layers]

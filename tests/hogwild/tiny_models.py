@@ -87,6 +87,18 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
         },
     },
+    # layers without a window do not rotate
+    "cohere2": {
+        "model_type": "cohere2",
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 16,
+        "logit_scale": 1.0,
+    },
+    "exaone4": {
+        "model_type": "exaone4",
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 16,
+    },
     # every head has a sink, and every other layer a window
     "gpt_oss": {
         "model_type": "gpt_oss",
@@ -97,7 +109,7 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "rope_parameters": {**_ROPE, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
     },
 }
-WINDOWED = ("mistral-window", "qwen2-window", "phi3-window", "gemma2", "gemma3", "gpt_oss")
+WINDOWED = ("mistral-window", "qwen2-window", "phi3-window", "gemma2", "gemma3", "cohere2", "exaone4", "gpt_oss")
 
 
 def build(family: str, **changes: Any) -> PreTrainedModel:
