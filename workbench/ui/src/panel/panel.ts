@@ -127,7 +127,7 @@ export class RunPanel {
     const isLive = this.moment === null;
     this.drawHead(state, isLive);
     this.lanes.update(state, isLive, this.steered);
-    this.steering.update(this.history.live, isLive && this.connection.kind !== "lost", this.steered);
+    this.steering.update(this.history.live, isLive && !["lost", "detached"].includes(this.connection.kind), this.steered);
     this.outcome.update(state);
     this.scrubber.update(this.history, this.moment, can(this.context, "fork"));
     this.pictures.ask();

@@ -1,0 +1,91 @@
+"""Runs in a notebook's cells, through restarts of its kernel: those that an engine does go on, those of a kernel end.
+
+Two kernels start here and one of them imports torch, which takes seconds: only so is seen what a kernel leaves behind.
+"""
+
+import secrets
+from typing import Any
+
+import nbformat
+from lab_server import Lab, open_lab, press
+
+CELL = """\
+from pathlib import Path
+from toolsets.policy import CallPolicy
+from workbench import Workbench
+bench = Workbench({model!r}, memory="none", {more})
+kept = Path("{name}-run")
+again = kept.exists()
+run = bench.attach(kept.read_text()) if again else bench.run("What?", workers=5, policy=CallPolicy(approval=True))
+{keep}
+run"""
+
+
+def opened(lab: Lab, page: Any, name: str, cell: str) -> Any:
+    """A new notebook, executed; the panel in its output."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, lab.root / f"{name}.ipynb")
+    open_lab(lab, page, secrets.token_hex(4), f"/tree/{name}.ipynb")
+    return executed(page)
+
+
+def executed(page: Any) -> Any:
+    begin(page, "notebook:run-all-cells")
+    panel = page.locator(".jp-OutputArea .wb-run")
+    panel.locator(".wb-lane").nth(4).wait_for()
+    return panel
+
+
+def begin(page: Any, command: str) -> None:
+    """Execute a command in a kernel that is ready; nobody waits for its end, which has no bound."""
+    ready = (
+        "const { sessionContext: one } = jupyterapp.shell.currentWidget; await one.ready; await one.session.kernel.info"
+    )
+    page.evaluate(f"async (command) => {{ {ready}; jupyterapp.commands.execute(command); }}", command)
+
+
+def decide(panel: Any, verb: str, tool: str, state: str) -> None:
+    press(panel.locator(".wb-card", has_text=tool), verb)
+    panel.locator(f".wb-card[data-state='{state}']", has_text=tool).wait_for()
+
+
+def restart(page: Any) -> None:
+    begin(page, "notebook:restart-kernel")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.locator(".jp-Dialog").wait_for(state="detached")
+
+
+def test_a_run_of_the_engine_goes_on_in_its_widget_through_a_restart_and_is_attached_to_again(
+    lab: Lab, page: Any, endless: str
+) -> None:
+    cell = CELL.format(model=endless, more="", name="engine", keep="kept.write_text(run.id)")
+    panel = opened(lab, page, "engine", cell)
+    decide(panel, "Approve", "gcd", "succeeded")
+    restart(page)
+    words = "() => document.querySelector('.jp-OutputArea .wb-words').innerText.length"
+    page.wait_for_function(f"(was) => ({words})() > was", arg=page.evaluate(words))
+    decide(panel, "Reject", "is_prime", "rejected")
+    assert not panel.locator(".wb-banner").is_visible()
+
+    panel = executed(page)
+    panel.locator(".wb-card[data-state='rejected']", has_text="is_prime").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+
+
+def test_a_widget_says_that_its_kernel_is_gone_and_a_new_one_stands_when_the_cell_runs_again(
+    lab: Lab, page: Any, endless: str
+) -> None:
+    cell = CELL.format(model=endless, more='engine="thread", data_dir="own", max_tokens=60', name="kernel", keep="")
+    panel = opened(lab, page, "kernel", cell)
+    decide(panel, "Approve", "gcd", "succeeded")
+    restart(page)
+    panel.locator(".wb-banner", has_text="the kernel that does this run does not answer").wait_for()
+    assert not panel.get_by_role("button", name="Stop").is_visible()
+
+    panel = executed(page)
+    decide(panel, "Approve", "gcd", "succeeded")
+    assert not panel.locator(".wb-banner").is_visible()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
