@@ -14,6 +14,12 @@ import pytest
 import torch
 from run_cases import Case, by_definition, by_kernels, losses_apart
 
+from hogwild.errors import UnsupportedModel
+from hogwild.families import Kind, ModelFacts
+from hogwild.replay import PackedReplay, Strip, pack, packs
+from hogwild.seam import Softmax
+from hogwild_kernels import Rotary
+
 triton = pytest.importorskip("triton", reason="Triton is not installed (pip install 'agent-workbench[gpu]')")
 
 BF16, F32 = torch.bfloat16, torch.float32
@@ -52,6 +58,22 @@ def test_a_packed_batch_gives_the_loss_and_gradients_of_its_strips(interpreter: 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_a_packed_batch_gives_the_loss_and_gradients_of_its_strips_on_the_device() -> None:
     assert max(losses_apart("cuda")) < 1e-4
+
+
+def test_whole_runs_are_not_packed_where_there_are_windows_and_refused_with_sinks_or_a_cap() -> None:
+    def facts(window: int | None) -> ModelFacts:
+        rotary = Rotary(torch.ones(16, dtype=torch.float64))
+        return ModelFacts((Kind(rotary, window, (0,)),), 1, 2, 1, 32, vocab_size=9, max_positions=99)
+
+    assert packs(facts(None))
+    assert not packs(facts(8))
+    replay = PackedReplay(
+        pack([Strip(*torch.zeros(2, 3).long(), 3, (3,), *torch.zeros(2, 0, 1).int(), {0: 0})]), facts(None)
+    )
+    rows = torch.zeros(2, 3, 32)
+    for how in (Softmax(1.0, sinks=torch.zeros(2)), Softmax(1.0, softcap=3.0)):
+        with pytest.raises(UnsupportedModel, match="sinks"):
+            replay.attend(0, rows, rows, rows, how)
 
 
 @pytest.mark.parametrize("half", [16, 64])
