@@ -24,7 +24,7 @@ from memory.values import Row
 from toolsets.annotations import code_facts, with_usual_imports
 from toolsets.composites import read_composite, runner, says_the_same, worst_effect
 from toolsets.errors import ToolDefinitionError, ToolsetError
-from toolsets.executor import TransientError, report_isolation, report_output
+from toolsets.executor import OvertimeError, TransientError, report_isolation, report_output
 from toolsets.hints import kind_of
 from toolsets.policy import CallPolicy, Effect
 from toolsets.sandbox import Limits, Sandbox
@@ -202,6 +202,8 @@ class _Sandboxed:
             return outcome.value
         if outcome.error.kind == "lost":
             raise TransientError(str(outcome.error))
+        if outcome.error.took_too_long:
+            raise OvertimeError(str(outcome.error))
         raise ToolFault(str(outcome.error))
 
 

@@ -7,10 +7,11 @@ the executor's events into the calls of `plan_tree`; outcomes. Above: `plan_comm
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from toolsets.check import Checked, check
 from toolsets.diagnostics import Diagnostic
@@ -34,6 +35,8 @@ from toolsets.results import CallOutcome, ResultStore, reading_tool
 from toolsets.tool import Tool
 from workbench.errors import UsageError
 from workbench.plan_tree import TreeCall, arguments_text
+
+_XML: Final = re.compile(r"<(?:\w+:)?invoke\s+name\s*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,35 @@ def read_plan(text: str, tools: Mapping[str, Tool], front: str = "auto") -> Read
     grammar."""
     if front != "auto" and front not in FRONTS:
         raise UsageError(f"There is no grammar {front!r}: use auto or one of {', '.join(FRONTS)}.")
-    front = detect(text) if front == "auto" else front
+    asked, front = front, detect(text) if front == "auto" else front
     try:
         plan, unread = parse(text, front)
     except PlanError as error:
         raise UsageError(str(error)) from error
     if not plan.calls and not unread:
-        raise UsageError(f"No call was found: write a plan in one of these grammars: {', '.join(FRONTS)}.")
+        raise UsageError(_nothing_found(text, asked))
     checked = check(plan, tools, unread=[one.call for one in unread if one.call is not None])
     found = sorted([*unread, *checked.diagnostics], key=lambda one: one.line)
     return ReadPlan(front, plan, checked, tuple(found))
+
+
+def _nothing_found(text: str, front: str) -> str:
+    """Why a text is no plan, with the grammar that it can be read in, if there is one."""
+    if front != "auto":
+        other = detect(text)
+        plan, _ = parse(text, other)
+        if plan.calls:
+            count = len(plan.calls)
+            return (
+                f"No call was found in the grammar {front}, but {count} in {other}: read it with --front {other}, or "
+                "with --front auto."
+            )
+    if _XML.search(text):
+        return (
+            "No call was found: <invoke> is how Anthropic's models write inside, and is not read. Give the tool_use "
+            "blocks that their interface makes of it."
+        )
+    return f"No call was found: write a plan in one of these grammars: {', '.join(FRONTS)}."
 
 
 class PlanBoard:

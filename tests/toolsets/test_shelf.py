@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from memory.store import Library
 from memory.values import Row, Snapshot
+from toolsets import shelf
 from toolsets.composites import Composite, Constant, Items, Parameter, Part, Result, python_of, read_composite
 from toolsets.direct import run_direct
 from toolsets.errors import ToolDefinitionError, ToolsetError
@@ -121,6 +123,27 @@ async def test_a_composite_runs_as_one_call_of_a_plan(library: Library) -> None:
     )
     async with Executor(tools) as executor:
         assert [outcome.value for outcome in await executor.run(plan)] == [60, 61]
+
+
+@pytest.mark.anyio
+async def test_code_that_takes_longer_than_the_sandbox_allows_has_timed_out(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "LIMITS", replace(shelf.LIMITS, time_s=1.0))
+    spin = 'def spin(n: int) -> int:\n    """Never end."""\n    while True:\n        n += 1\n'
+    claims = (
+        'class TimeLimit(Exception):\n    pass\n\n\ndef claims(n: int) -> int:\n    """Only say so."""\n'
+        "    raise TimeLimit('over')\n"
+    )
+    for code in (spin, claims):
+        library.add(Snapshot("tool", {"code": code}, "active"), author="ana")
+    async with Executor(tools_of(library, ["spin", "claims"])) as executor:
+        # First the one that ends: starting the sandbox is no part of the other's time.
+        (claimed,) = await executor.run(Plan((PlannedCall("1", "claims", {"n": 1}),)))
+        (spun,) = await executor.run(Plan((PlannedCall("2", "spin", {"n": 1}),)))
+    assert (spun.state, spun.attempts) == ("timed_out", 1)
+    assert "time limit of 1 s" in spun.text
+    assert claimed.state == "failed"
 
 
 def test_a_composite_may_call_another_one_and_never_itself(library: Library) -> None:

@@ -122,11 +122,16 @@ def test_without_the_drawing_each_call_is_one_line_as_it_ends(run_plan: Cli) -> 
     ]
 
 
+FENCED = '```json\n{"name": "gcd", "arguments": {"a": 12, "b": 18}}\n```'
+
+
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
         ("Hello.", (), "No call was found: write a plan in one of these grammars"),
         ("", (), "No call was found"),
+        (FENCED, ("--front", "tool_calls"), "in the grammar tool_calls, but 1 in dta: read it with --front dta, or"),
+        ('<invoke name="gcd">\n<parameter name="a">4</parameter>\n</invoke>', (), "Give the tool_use blocks"),
         (SOUND, ("--front", "xml"), "There is no grammar 'xml': use auto or one of tool_calls"),
     ],
 )

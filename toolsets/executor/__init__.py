@@ -15,7 +15,7 @@ From a program without an event loop: `ExecutorThread`. From inside a tool: `rep
 from toolsets.executor.approvals import Approvals, Approver, Decision
 from toolsets.executor.core import DEFAULTS, Executor
 from toolsets.executor.critical import CriticalPath, critical_path
-from toolsets.executor.errors import ExecutorError, TransientError
+from toolsets.executor.errors import ExecutorError, OvertimeError, TransientError
 from toolsets.executor.events import (
     ApprovalAsked,
     Approved,
@@ -48,6 +48,7 @@ __all__ = [
     "ExecutorThread",
     "Finished",
     "Output",
+    "OvertimeError",
     "Planned",
     "Progress",
     "Rejected",

@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 from toolsets.errors import NotExecutedError
 from toolsets.executor.approvals import Approver, Decision
 from toolsets.executor.attempts import Attempts, Raised, Returned, TimedOut, Tried, backoff_s, error_sentence
-from toolsets.executor.errors import ExecutorError
+from toolsets.executor.errors import ExecutorError, OvertimeError
 from toolsets.executor.events import (
     ApprovalAsked,
     Approved,
@@ -414,7 +414,7 @@ async def _if_cancelled(scope: anyio.CancelScope) -> None:
 
 
 def _state(tried: Raised | TimedOut) -> CallState:
-    if isinstance(tried, TimedOut):
+    if isinstance(tried, TimedOut) or isinstance(tried.error, OvertimeError):
         return "timed_out"
     return "not_executed" if isinstance(tried.error, NotExecutedError) else "failed"
 

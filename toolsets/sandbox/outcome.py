@@ -23,6 +23,11 @@ class Fault:
     """1-based, in the tool's source."""
     source_line: str | None = None
 
+    @property
+    def took_too_long(self) -> bool:
+        """By the sandbox's clock; an exception that the code calls so is an error like any other."""
+        return self.kind == "limit" and self.type in ("TimeLimit", "CPUTimeLimit")
+
     def __str__(self) -> str:
         where = f" (line {self.line}: {self.source_line})" if self.source_line else ""
         if self.kind != "error":
