@@ -337,18 +337,11 @@ class Workbench:
             told = self._process.call("fork", run_id=parent, step=step, changes=given)
             return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
         with loading():
-            from workbench.rehearsal import Changes, Past, past_of
+            from workbench.going_on import forked
+            from workbench.rehearsal import Changes
 
-        before, after = past_of(self.log.events(parent), step)
         changes = Changes(say, worker, dict(replace or {}), dict(sampling or {}), tuple(without_tools), seed)
-        past = Past(before, after, "It was running when the run was forked.", changes=changes)
-        self._check_changes(past)
-        started = past.started
-        child = new_run_id()
-        settings = self._settings_of(started) | ({} if seed is None else {"seed": seed})
-        run = Run(self, child, self.log.open_run(child, started.task, started.model), settings, started.task)
-        run._past, run._parent = past, ev.Origin(run_id=parent, seq=before[-1].seq)
-        return self._begin(run)
+        return self._begin(forked(self, parent, step, changes))
 
     def attach(self, run_id: str) -> Run:
         """A handle of a run that is there already: in the engine's process, to go on watching and steering it (after a
@@ -365,41 +358,9 @@ class Workbench:
             told = self._process.call("resume", run_id=found)
             return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
         with loading():
-            from workbench.rehearsal import Past, past_of
+            from workbench.going_on import resumed
 
-        writer = self.log.reopen_run(found)
-        try:
-            before, _ = past_of(self.log.events(found), None)
-            past = Past(before, [], "It was running when the engine ended.", resumed=True)
-            self._check_changes(past)
-            run = Run(self, found, writer, self._settings_of(past.started), past.started.task)
-        except BaseException:
-            writer.close()
-            raise
-        run._past = past
-        return self._begin(run)
-
-    def _check_changes(self, past: Past) -> None:
-        """One sentence for a fork that makes no sense, or a run that is another model's."""
-        started, changes = past.started, past.changes
-        if started.model != self.model:
-            raise UsageError(f"That run was made with the model {started.model}: use a workbench with that model.")
-        names = [one.payload.worker for one in past.before if isinstance(one.payload, ev.WorkerAdded)]
-        for name in [*changes.replace, *([changes.worker] if changes.worker else [])]:
-            if name not in names:
-                raise UsageError(f"There is no worker {name} at that step; there are {', '.join(names)}.")
-        for tool in changes.without_tools:
-            if tool not in started.tools:
-                raise UsageError(f"That run has no tool {tool!r}; it has {', '.join(started.tools)}.")
-        if any(not text for text in changes.replace.values()):
-            raise UsageError("There is nothing to put there: give some text.")
-
-    def _settings_of(self, started: ev.RunStarted) -> dict[str, Any]:
-        """The settings of a run that goes on; its prompt is what it is, so the library is not asked again."""
-        known = {name: value for name, value in started.settings.items() if name in self.settings}
-        if (policy := known.get("policy")) is not None:
-            known["policy"] = run_settings.policy(policy)
-        return {**self.settings, **known, "seed": started.seed, "layout": started.layout, "memory": "none"}
+        return self._begin(resumed(self, found))
 
     def _start_process(self) -> None:
         """Start the engine where it does not run; where nobody asks for a device, one that runs is taken as it is."""

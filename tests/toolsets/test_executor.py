@@ -1,11 +1,10 @@
 """The executor: every call gets what it refers to, and ends in exactly one state, whatever its tool does."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
+from staged_tools import BOUND_S, DOUBLE, HALF, Stage, call, executing, made, states
 
 from toolsets.executor import (
     Executor,
@@ -19,72 +18,11 @@ from toolsets.results import CallOutcome
 from toolsets.tool import Tool, tool
 
 pytestmark = pytest.mark.anyio
-BOUND_S = 20
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def made(function: Callable[..., Any], **declared: Any) -> Tool:
-    function.__doc__ = function.__doc__ or "Whatever."
-    return Tool.from_function(function, **declared)
-
-
-def call(
-    id: str, tool: str, after: tuple[str, ...] = (), policy: CallPolicy | None = None, **arguments: Any
-) -> PlannedCall:
-    return PlannedCall(id, tool, arguments, after=after, policy=policy)
-
-
-@asynccontextmanager
-async def executing(*tools: Tool, **options: Any) -> AsyncIterator[Executor]:
-    with anyio.fail_after(BOUND_S):
-        async with Executor({tool.name: tool for tool in tools}, **options) as executor:
-            yield executor
-
-
-def states(outcomes: tuple[CallOutcome, ...]) -> dict[str, str]:
-    return {one.call: one.state for one in outcomes}
-
-
-async def double(n: int) -> int:
-    return 2 * n
-
-
-def half(n: int) -> int:
-    if n % 2:
-        raise ValueError(f"{n} has no half.")
-    return n // 2
-
-
-DOUBLE, HALF = made(double), made(half)
-
-
-class Stage:
-    """Tools that stop where a test wants them: `wait(name)` returns once the test has let that name go on."""
-
-    def __init__(self) -> None:
-        self.begun: dict[str, anyio.Event] = {}
-        self.free: dict[str, anyio.Event] = {}
-        self.order: list[str] = []
-
-    def tool(self, **declared: Any) -> Tool:
-        async def wait(name: str) -> str:
-            self.order.append(name)
-            self.begun.setdefault(name, anyio.Event()).set()
-            await self.free.setdefault(name, anyio.Event()).wait()
-            return name
-
-        return made(wait, **declared)
-
-    async def reached(self, name: str) -> None:
-        await self.begun.setdefault(name, anyio.Event()).wait()
-
-    def release(self, *names: str) -> None:
-        for name in names:
-            self.free.setdefault(name, anyio.Event()).set()
 
 
 # ------------------------------------------------------------------------------------------------------ results, order

@@ -2,12 +2,10 @@
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 import pytest
+from staged_tools import BOUND_S, DOUBLE, HALF, call, executing, made, states
 
 from toolsets.executor import (
     Event,
@@ -23,53 +21,14 @@ from toolsets.executor import (
     report_output,
     report_progress,
 )
-from toolsets.plan import Plan, PlannedCall, Ref
-from toolsets.policy import CallPolicy
-from toolsets.results import CallOutcome
-from toolsets.tool import Tool
+from toolsets.plan import Plan, Ref
 
 pytestmark = pytest.mark.anyio
-BOUND_S = 20
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def made(function: Callable[..., Any], **declared: Any) -> Tool:
-    function.__doc__ = function.__doc__ or "Whatever."
-    return Tool.from_function(function, **declared)
-
-
-def call(
-    id: str, tool: str, after: tuple[str, ...] = (), policy: CallPolicy | None = None, **arguments: Any
-) -> PlannedCall:
-    return PlannedCall(id, tool, arguments, after=after, policy=policy)
-
-
-@asynccontextmanager
-async def executing(*tools: Tool, **options: Any) -> AsyncIterator[Executor]:
-    with anyio.fail_after(BOUND_S):
-        async with Executor({tool.name: tool for tool in tools}, **options) as executor:
-            yield executor
-
-
-def states(outcomes: tuple[CallOutcome, ...]) -> dict[str, str]:
-    return {one.call: one.state for one in outcomes}
-
-
-async def double(n: int) -> int:
-    return 2 * n
-
-
-def half(n: int) -> int:
-    if n % 2:
-        raise ValueError(f"{n} has no half.")
-    return n // 2
-
-
-DOUBLE, HALF = made(double), made(half)
 
 
 # -------------------------------------------------------------------------------------------------------------- events

@@ -1,13 +1,12 @@
 """What the policies say is done: retries, caps, barriers, approval by a person, sizes of results."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 import trio
+from staged_tools import BOUND_S, DOUBLE, Stage, call, executing, half, made, states
 from trio.testing import MockClock
 
 from toolsets.executor import (
@@ -24,78 +23,17 @@ from toolsets.executor import (
     Started,
     TransientError,
 )
-from toolsets.plan import Plan, PlannedCall, Ref
+from toolsets.plan import Plan, Ref
 from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 
 pytestmark = pytest.mark.anyio
-BOUND_S = 20
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def made(function: Callable[..., Any], **declared: Any) -> Tool:
-    function.__doc__ = function.__doc__ or "Whatever."
-    return Tool.from_function(function, **declared)
-
-
-def call(
-    id: str, tool: str, after: tuple[str, ...] = (), policy: CallPolicy | None = None, **arguments: Any
-) -> PlannedCall:
-    return PlannedCall(id, tool, arguments, after=after, policy=policy)
-
-
-@asynccontextmanager
-async def executing(*tools: Tool, **options: Any) -> AsyncIterator[Executor]:
-    with anyio.fail_after(BOUND_S):
-        async with Executor({tool.name: tool for tool in tools}, **options) as executor:
-            yield executor
-
-
-def states(outcomes: tuple[CallOutcome, ...]) -> dict[str, str]:
-    return {one.call: one.state for one in outcomes}
-
-
-async def double(n: int) -> int:
-    return 2 * n
-
-
-def half(n: int) -> int:
-    if n % 2:
-        raise ValueError(f"{n} has no half.")
-    return n // 2
-
-
-DOUBLE, HALF = made(double), made(half)
-
-
-class Stage:
-    """Tools that stop where a test wants them: `wait(name)` returns once the test has let that name go on."""
-
-    def __init__(self) -> None:
-        self.begun: dict[str, anyio.Event] = {}
-        self.free: dict[str, anyio.Event] = {}
-        self.order: list[str] = []
-
-    def tool(self, **declared: Any) -> Tool:
-        async def wait(name: str) -> str:
-            self.order.append(name)
-            self.begun.setdefault(name, anyio.Event()).set()
-            await self.free.setdefault(name, anyio.Event()).wait()
-            return name
-
-        return made(wait, **declared)
-
-    async def reached(self, name: str) -> None:
-        await self.begun.setdefault(name, anyio.Event()).wait()
-
-    def release(self, *names: str) -> None:
-        for name in names:
-            self.free.setdefault(name, anyio.Event()).set()
 
 
 # ------------------------------------------------------------------------------------------------------------- retries
