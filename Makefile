@@ -5,6 +5,7 @@
 #   make lab     JupyterLab on the first tour     make bench   speed, as ratios
 #   make docs    the documentation's commands     make clean   caches and run outputs
 #   make bench-gpu   the kernels checked and measured on a CUDA device
+#   make pictures    the README's pictures of JupyterLab, taken again
 
 NOTEBOOK ?= notebooks/01_first_run.ipynb
 PYTEST   ?=
@@ -19,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lab bench bench-gpu docs clean ui
+.PHONY: help run test check lab bench bench-gpu docs pictures clean ui
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -48,6 +49,9 @@ bench: ui
 
 docs: $(VENV)/.dev ui
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST)
+
+pictures: $(VENV)/.dev ui
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf build dist workbench/ui/build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis run.ipynb

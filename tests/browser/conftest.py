@@ -26,6 +26,7 @@ sys.path += [
 from lab_server import PAGE_S, Lab, answers, execute, free_port, open_lab, save_model  # noqa: E402
 
 from workbench import front_end  # noqa: E402
+from workbench.bench_panel import SETTINGS  # noqa: E402
 from workbench.engine.client import EngineClient  # noqa: E402
 from workbench.engine.place import models_at  # noqa: E402
 
@@ -36,10 +37,6 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
 ]  # fmt: skip
-SETTINGS = {
-    # No question and no hint may stand before what a test looks for.
-    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
-}
 
 
 def missing() -> str:

@@ -24,6 +24,8 @@ from workbench.library_values import Done, RowView
 KINDS: Final = ("tools", "concepts")
 VERBS: Final = ("approve", "reject", "retire", "restore", "edit", "merge", "revert", "try", "purge")
 KEPT_KEYS: Final = 1000
+EMPTY: Final[tuple[Any, ...]] = ([], "", None)
+"""Fields of a concept that hold nothing; its editor does not show them, and an edit leaves them as they are."""
 
 
 class LibraryDesk:
@@ -114,7 +116,8 @@ class LibraryDesk:
             raise UsageError(f"The concept is no YAML: {str(error).splitlines()[0]}.") from error
         if not isinstance(content, dict):
             raise UsageError("A concept is written as fields, one `name: value` after another.")
-        return {"content": content}
+        empty = {name: value for name, value in self._face(kind).show(row_id).row.content.items() if value in EMPTY}
+        return {"content": empty | content}
 
     def _face(self, kind: str) -> Face:
         return self._libraries.tools if kind == "tools" else self._libraries.concepts
@@ -123,7 +126,8 @@ class LibraryDesk:
 def _editable(view: RowView) -> str:
     if view.row.kind == "tool":
         return str(view.row.content["code"])
-    return str(yaml.safe_dump(dict(view.row.content), sort_keys=False, allow_unicode=True))
+    written = {name: value for name, value in view.row.content.items() if value not in EMPTY}
+    return str(yaml.safe_dump(written, sort_keys=False, allow_unicode=True))
 
 
 def _done(done: Done) -> dict[str, Any]:

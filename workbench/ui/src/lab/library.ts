@@ -40,7 +40,7 @@ export class LibraryList implements List {
     private readonly commands: CommandRegistry,
   ) {
     const what = kind === "tools" ? tr("Search tools") : tr("Search concepts");
-    this.search = make("input", { type: "search", class: "wb-input", placeholder: what, "aria-label": what });
+    this.search = make("input", { type: "search", class: "wb-input", placeholder: tr("Search"), "aria-label": what });
     this.search.addEventListener("input", () => void this.refresh());
     this.state = make("select", { class: "wb-select", "aria-label": tr("State") }, [
       make("option", { value: "" }, [tr("all states")]),
@@ -89,14 +89,15 @@ export class LibraryList implements List {
       body,
     );
     details.open = this.opened.has(row.id);
+    const proposed = row.state === "proposed" ? make("div", { class: "wb-row" }, ["approve", "reject"].map((verb) => this.button(row, verb, () => null))) : null;
     details.addEventListener("toggle", () => {
+      if (proposed) show(proposed, !details.open); // the same stand at the top of what has been opened
       if (details.open) {
         this.opened.set(row.id, body);
         void this.fill(row, body);
       } else this.opened.delete(row.id);
     });
     if (details.open) void this.fill(row, body);
-    const proposed = row.state === "proposed" ? make("div", { class: "wb-row" }, ["approve", "reject"].map((verb) => this.button(row, verb, () => null))) : null;
     return make("li", { class: "wb-item", "data-state": row.state }, proposed ? [details, proposed] : [details]);
   }
 

@@ -3,7 +3,7 @@
 import { Dialog, showDialog } from "@jupyterlab/apputils";
 import type { CommandRegistry } from "@lumino/commands";
 import { oneLine, visible } from "../core/visible.ts";
-import { plural, stateName, type Translate } from "../panel/context.ts";
+import { modelName, plural, stateName, type Translate } from "../panel/context.ts";
 import { make, show, write } from "../panel/dom.ts";
 import type { IWorkbench, RunRow } from "./api.ts";
 import type { List } from "./sidebar.ts";
@@ -23,7 +23,7 @@ export class RunsList implements List {
     private readonly api: IWorkbench,
     private readonly commands: CommandRegistry,
   ) {
-    this.search = make("input", { type: "search", class: "wb-input", placeholder: tr("Search runs"), "aria-label": tr("Search runs") });
+    this.search = make("input", { type: "search", class: "wb-input", placeholder: tr("Search"), "aria-label": tr("Search runs") });
     this.search.addEventListener("input", () => void this.refresh());
     this.list = make("ul", { class: "wb-list", "aria-label": tr("Runs") });
     const start = make("button", { type: "button", class: "wb-button wb-primary", click: () => void commands.execute("agent-workbench:new-run") }, [tr("New run")]);
@@ -89,7 +89,7 @@ export class RunsList implements List {
     const status = row.live ? "running" : row.status;
     const workers = Array.isArray(row.workers) ? row.workers.length : row.workers;
     const facts = [
-      when(row.started_at), row.model, workers ? plural(tr, workers, "%1 worker", "%1 workers") : "", row.layout, row.tokens ? plural(tr, row.tokens, "%1 token", "%1 tokens") : "",
+      when(row.started_at), modelName(row.model), workers ? plural(tr, workers, "%1 worker", "%1 workers") : "", row.layout, row.tokens ? plural(tr, row.tokens, "%1 token", "%1 tokens") : "",
       row.parent ? tr("fork") : "",
     ];
     const main = make(

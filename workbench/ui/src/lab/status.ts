@@ -2,7 +2,7 @@
 
 import { Widget } from "@lumino/widgets";
 import { visible } from "../core/visible.ts";
-import type { Translate } from "../panel/context.ts";
+import { modelName, type Translate } from "../panel/context.ts";
 import { make, setAttribute, write } from "../panel/dom.ts";
 import type { EngineStatus, IWorkbench } from "./api.ts";
 
@@ -44,5 +44,5 @@ export function engineText(tr: Translate, engine: EngineStatus | undefined): str
   const state = states[engine?.state ?? "absent"] ?? "";
   if (!engine || engine.state === "absent" || engine.state === "dead") return state;
   const memory = engine.memory_bytes ? tr("%1 MB", Math.round(engine.memory_bytes / 1e6).toLocaleString("en-US")) : "";
-  return [state, engine.model ? visible(engine.model).split("/").at(-1)! : "", engine.device ?? "", memory].filter(Boolean).join(" · ");
+  return [state, visible(modelName(engine.model ?? "")), engine.device ?? "", memory].filter(Boolean).join(" · ");
 }

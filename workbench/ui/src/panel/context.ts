@@ -49,6 +49,11 @@ export function stateName(tr: Translate, state: string): string {
   return tr(STATES[state] ?? state.replaceAll("_", " "));
 }
 
+/** A model as a person reads it: of a folder the last name. */
+export function modelName(model: string): string {
+  return model.startsWith("/") ? (model.split("/").filter(Boolean).at(-1) ?? model) : model;
+}
+
 export function plural(tr: Translate, count: number, one: string, many: string): string {
   return tr(count === 1 ? one : many, count.toLocaleString("en-US"));
 }

@@ -11,7 +11,7 @@ import { tokensPerSecond, wallSeconds, type RunState } from "../core/state.ts";
 import { oneLine, visible } from "../core/visible.ts";
 import type { Connection, Transport } from "../transport/transport.ts";
 import { CacheMap } from "./cachemap.ts";
-import { can, plural, stateName, type Context } from "./context.ts";
+import { can, modelName, plural, stateName, type Context } from "./context.ts";
 import { Dag } from "./dag.ts";
 import { freshId, make, NextFrame, setAttribute, show, write } from "./dom.ts";
 import { ForkForm } from "./fork.ts";
@@ -155,7 +155,7 @@ export class RunPanel {
     write(
       this.figures,
       [
-        live.model, workers, live.layout, plural(tr, state.steps, "%1 step", "%1 steps"), plural(tr, state.tokens, "%1 token", "%1 tokens"),
+        modelName(live.model), workers, live.layout, plural(tr, state.steps, "%1 step", "%1 steps"), plural(tr, state.tokens, "%1 token", "%1 tokens"),
         tr("%1 tokens/s", tokensPerSecond(state).toFixed(0)), tr("%1 tokens in the cache", state.cached.toLocaleString("en-US")),
         active ? tr("%1, %2 running", calls, active) : calls, `${wallSeconds(state).toFixed(1)} s`, live.run_id,
       ].filter(Boolean).join(" · "),
