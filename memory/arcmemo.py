@@ -22,32 +22,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml  # type: ignore[import-untyped]
-
 from memory.concepts import checked_concept, merged_programs
 from memory.errors import ContentRefused, ImportRefused
 from memory.values import Snapshot, checked_content
+from memory.yaml_text import YamlRefused, read_yaml
 
 _ABSENT: Final = frozenset({"n/a", "na", "none", "null", ""})
 _NO_KIND: Final = "unspecified"
-_MAX_ALIASES: Final = 1000
 # What a problem's entry says beside its concepts; the summary is the problem as a text that can be compared with.
 _PROBLEM_FIELDS: Final = frozenset({"concepts", "summary", "pseudocode", "solution", "problem_id"})
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML's own reader lets a second field of the same name replace the first without a word; this one refuses it."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    problem = f"it has {key.value!r} twice"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add((key.tag, key.value))
-        made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return made
 
 
 def read_concepts(path: Path) -> list[Snapshot]:
@@ -86,19 +69,12 @@ def concepts_in(text: str, whence: str, stem: str, provenance: Mapping[str, Any]
 
 def _loaded(text: str, whence: str) -> Any:
     try:
-        # A few aliases that point at each other grow into gigabytes; no file of concepts has so many.
-        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)) > _MAX_ALIASES:
-            raise ImportRefused(f"There are more than {_MAX_ALIASES} YAML aliases in {whence}: write its values out.")
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        return read_yaml(text)
+    except YamlRefused as error:
+        where = f", line {error.line}" if error.line is not None else ""
         raise ImportRefused(
-            f"{whence[:1].upper()}{whence[1:]}{where} is no YAML ({reason}): nothing was imported."
+            f"{whence[:1].upper()}{whence[1:]}{where} is no YAML that can be read ({error}): nothing was imported."
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise ImportRefused(f"No YAML that can be read is in {whence} ({error}): nothing was imported.") from error
 
 
 def _entries(loaded: Any, stem: str) -> Iterator[tuple[str, Any]]:

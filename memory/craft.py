@@ -60,7 +60,10 @@ def read_records(path: Path, needed: Sequence[str] = _NEEDED) -> list[tuple[int,
     previous = csv.field_size_limit(_FIELD_LIMIT)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = [column for column in needed if column not in (reader.fieldnames or ())]
+        named = list(reader.fieldnames or ())
+        if twice := [column for column in dict.fromkeys(named) if named.count(column) > 1]:
+            raise ImportRefused(f"The head of {path} names {twice[0]!r} twice: give each column a name of its own.")
+        missing = [column for column in needed if column not in named]
         if missing:
             raise ImportRefused(
                 f"The file {path} lacks {' and '.join(missing)}: its head must name at least {' and '.join(needed)}."

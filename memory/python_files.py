@@ -9,11 +9,10 @@ run. Neighbours: imports plans what is read here, content checks it.
 from pathlib import Path
 from typing import Any, Final
 
-import yaml  # type: ignore[import-untyped]
-
 from memory.content import checked, public_functions_of
 from memory.errors import ContentRefused, ImportRefused
 from memory.values import Snapshot
+from memory.yaml_text import YamlRefused, read_yaml
 
 MAX_FILES: Final = 10_000
 _FENCE: Final = "---"
@@ -21,7 +20,7 @@ _FENCE: Final = "---"
 
 def read_python_folder(folder: Path) -> list[Snapshot]:
     """The tools of all .py files in a folder and its folders; raises ImportRefused with the file that is malformed."""
-    paths = sorted(path for path in folder.rglob("*.py") if not _hidden(path.relative_to(folder)))
+    paths = _python_files(folder)
     if len(paths) > MAX_FILES:
         raise ImportRefused(f"The folder {folder} has more than {MAX_FILES} Python files: name a smaller one.")
     tools = [tool for path in paths for tool in _tools(path, path.relative_to(folder))]
@@ -56,9 +55,14 @@ def read_skill(folder: Path) -> list[Snapshot]:
         )
     except ContentRefused as error:
         raise ImportRefused(f"{path}: {error} Nothing was imported.") from error
-    scripts = sorted(file for file in folder.rglob("*.py") if not _hidden(file.relative_to(folder)))
-    tools = [tool for file in scripts for tool in _tools(file, Path(folder.name) / file.relative_to(folder))]
+    tools = [
+        tool for file in _python_files(folder) for tool in _tools(file, Path(folder.name) / file.relative_to(folder))
+    ]
     return [concept, *(tool.with_(tags=(f"skill:{name}",)) for tool in tools)]
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.py") if path.is_file() and not _hidden(path.relative_to(folder)))
 
 
 def _tools(path: Path, shown: Path) -> list[Snapshot]:
@@ -88,11 +92,12 @@ def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
             f"{path} does not begin with a head between two --- lines: write name and description there."
         )
     try:
-        head = yaml.safe_load("\n".join(lines[1 : ends[1]]))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 2}" if mark is not None else ""
-        raise ImportRefused(f"The head of {path}{where} is no YAML: nothing was imported.") from error
+        head = read_yaml("\n".join(lines[1 : ends[1]]))
+    except YamlRefused as error:
+        where = f", line {error.line + 1}" if error.line is not None else ""
+        raise ImportRefused(
+            f"The head of {path}{where} is no YAML that can be read ({error}): nothing was imported."
+        ) from error
     if not isinstance(head, dict) or not all(isinstance(key, str) for key in head):
         raise ImportRefused(f"The head of {path} has no named fields: write name and description there.")
     return head, "\n".join(lines[ends[1] + 1 :])

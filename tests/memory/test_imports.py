@@ -88,6 +88,7 @@ def test_craft_lines_that_call_different_functions_of_one_code_are_different_too
     [
         ("question,code\nq,c\n", "lacks tool"),
         ("", "lacks question and tool"),
+        ("question,tool,question\nq,c,q\n", "names 'question' twice"),
         (f'question,tool\nq,"{QUOTED}"\nq\n', "has fewer fields"),
         (f'question,tool\nq,"{QUOTED}"\nq,"{QUOTED}",x\n', "has more fields"),
         (f'question,tool\nq,"{QUOTED}"\nq,def f(:\n', "line 6: The tool's code is not Python"),
@@ -199,12 +200,28 @@ def test_a_yaml_that_is_malformed_half_way_is_refused_with_its_place(tmp_path: P
         read_items(path)
 
 
-def test_a_yaml_whose_aliases_would_grow_without_end_is_refused(tmp_path: Path) -> None:
-    levels = ["a: &a0 [x]"] + [f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 150)}]" for n in range(1, 9)]
-    path = tmp_path / "c.yaml"
-    path.write_text("\n".join(levels), encoding="utf-8")
-    with pytest.raises(ImportRefused, match="aliases"):
-        read_items(path)
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "- &l0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"- &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 9)),
+            "aliases, written out, are more than 1,000,000 values",
+        ),
+        ("- &a\n  situation: s\n  suggestion: t\n  me: *a\n", "an alias of something that the alias is part of"),
+        ("[" * 2000, "nested too deeply"),
+        ("- situation: s\n  suggestion: t\n  when: 2024-02-31\n", "day is out of range"),
+    ],
+)
+def test_a_hostile_yaml_is_refused_before_it_takes_memory_or_time(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ImportRefused, match=sentence):
+        read_items(tmp_path / "c.yaml")
+    (tmp_path / "SKILL.md").write_text(
+        f"---\nname: s\ndescription: d\nmore:\n  {text.replace(chr(10), chr(10) + '  ')}\n---\nX.\n"
+    )
+    with pytest.raises(ImportRefused, match=sentence):
+        read_items(tmp_path)
 
 
 def test_each_public_function_of_a_folder_is_a_tool_with_its_whole_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml  # type: ignore[import-untyped]
 
 from memory.values import STATES
+from memory.yaml_text import YamlRefused, read_yaml
 from workbench.engine.client import EngineClient
 from workbench.errors import EngineError, UsageError
 from workbench.libraries import Face, Libraries
@@ -111,9 +112,10 @@ class LibraryDesk:
                 raise UsageError("An edited tool needs its source.")
             return {"code": given["source"]}
         try:
-            content = yaml.safe_load(str(given.get("text", "")))
-        except yaml.YAMLError as error:
-            raise UsageError(f"The concept is no YAML: {str(error).splitlines()[0]}.") from error
+            content = read_yaml(str(given.get("text", "")))
+        except YamlRefused as error:
+            where = f" (line {error.line})" if error.line is not None else ""
+            raise UsageError(f"The concept is no YAML{where}: {error}.") from error
         if not isinstance(content, dict):
             raise UsageError("A concept is written as fields, one `name: value` after another.")
         empty = {name: value for name, value in self._face(kind).show(row_id).row.content.items() if value in EMPTY}
