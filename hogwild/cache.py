@@ -25,30 +25,41 @@ GROWTH_CHUNK = 64
 
 @dataclass(slots=True)
 class _Store:
-    """keys `[layers, kv_heads, capacity, head_dim]`, values alike."""
+    """keys: per device `[layers there, kv_heads, capacity, head_dim]`, values alike."""
 
     block: Block
-    keys: Tensor
-    values: Tensor
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
     branched: bool = False
 
     @property
     def capacity(self) -> int:
-        return self.keys.shape[2]
+        return self.keys[0].shape[2]
 
 
 class SharedCache:
-    """Holds the tensors of all blocks of one engine."""
+    """Holds the tensors of all blocks of one engine.
 
-    def __init__(self, facts: ModelFacts, dtype: torch.dtype, device: torch.device) -> None:
+    device: where the tokens go in. layers: the device of every layer, where they are spread over several.
+    """
+
+    def __init__(
+        self, facts: ModelFacts, dtype: torch.dtype, device: torch.device, layers: Sequence[torch.device] = ()
+    ) -> None:
         self.facts, self.dtype, self.device = facts, dtype, device
+        self._places: dict[torch.device, list[int]] = {}
+        for layer, place in enumerate(layers or [device] * facts.num_layers):
+            self._places.setdefault(place, []).append(layer)
+        self._at = {
+            layer: (part, index) for part, here in enumerate(self._places.values()) for index, layer in enumerate(here)
+        }
         self._stores: dict[int, _Store] = {}
         self._ids = itertools.count()
 
     def open_block(self) -> Block:
         """A new empty block. It takes no memory until something is appended."""
         block = Block(next(self._ids))
-        empty = self._tensor(0)
+        empty = self._tensors(0)
         self._stores[block.id] = _Store(block, empty, empty)
         return block
 
@@ -65,19 +76,21 @@ class SharedCache:
 
     def write(self, block: Block, layer: int, at: int, keys: Tensor, values: Tensor) -> None:
         """Store `keys, values [kv_heads, n, head_dim]` of one layer at block-local positions at..at+n-1."""
-        store = self._stores[block.id]
-        store.keys[layer, :, at : at + keys.shape[1]] = keys
-        store.values[layer, :, at : at + keys.shape[1]] = values
+        store, (part, index) = self._stores[block.id], self._at[layer]
+        store.keys[part][index, :, at : at + keys.shape[1]] = keys
+        store.values[part][index, :, at : at + keys.shape[1]] = values
 
     def read(self, block: Block, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values `[kv_heads, length, head_dim]` of one layer, without a copy."""
-        store = self._stores[block.id]
-        return store.keys[layer, :, : block.length], store.values[layer, :, : block.length]
+        store, (part, index) = self._stores[block.id], self._at[layer]
+        return store.keys[part][index, :, : block.length], store.values[part][index, :, : block.length]
 
     def tensors(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Keys and values `[layers, kv_heads, capacity, head_dim]` of all layers; `length` tokens are real."""
+        """Keys and values `[layers, kv_heads, capacity, head_dim]` of all layers, which are on one device; `length`
+        tokens are real."""
+        assert not self.is_split
         store = self._stores[block.id]
-        return store.keys, store.values
+        return store.keys[0], store.values[0]
 
     def freeze(self, block: Block) -> None:
         """Nothing is appended any more; spare room is given back. Idempotent."""
@@ -108,8 +121,9 @@ class SharedCache:
         self._resize(store, sum(block.length for block in blocks))
         for old in stores:
             at, n = merged.length, old.block.length
-            store.keys[:, :, at : at + n] = self._turned(old.keys[:, :, :n], at)
-            store.values[:, :, at : at + n] = old.values[:, :, :n]
+            for part, layers in enumerate(self._places.values()):
+                store.keys[part][:, :, at : at + n] = self._turned(old.keys[part][:, :, :n], at, layers)
+                store.values[part][:, :, at : at + n] = old.values[part][:, :, :n]
             merged.length += n
         merged.frozen = True
         self.release(blocks)
@@ -126,13 +140,18 @@ class SharedCache:
         return self._stores[id].block
 
     @property
+    def is_split(self) -> bool:
+        """Whether the layers are spread over several devices."""
+        return len(self._places) > 1
+
+    @property
     def num_tokens(self) -> int:
         return sum(store.block.length for store in self._stores.values())
 
     @property
     def num_bytes(self) -> int:
         """Bytes held, spare room included."""
-        return sum(s.keys.nbytes + s.values.nbytes for s in self._stores.values())
+        return sum(tensor.nbytes for store in self._stores.values() for tensor in (*store.keys, *store.values))
 
     @property
     def bytes_per_token(self) -> int:
@@ -153,7 +172,7 @@ class SharedCache:
                 raise IntegrityError(f"{block} claims more tokens than its {store.capacity} places.")
             if block.frozen and store.capacity != block.length:
                 raise IntegrityError(f"{block} is frozen but holds {store.capacity} places.")
-            for tensor in (store.keys, store.values):
+            for tensor in (*store.keys, *store.values):
                 if not tensor.numel():
                     continue
                 if tensor.data_ptr() in memory and not store.branched:
@@ -170,8 +189,10 @@ class SharedCache:
         self._resize(store, sum(keys.shape[2] for keys, _ in parts))
         for keys, values in parts:
             at, n = block.length, keys.shape[2]
-            store.keys[:, :, at : at + n] = self._turned(keys, at)
-            store.values[:, :, at : at + n] = values
+            for part, layers in enumerate(self._places.values()):
+                mine = (keys[layers], values[layers]) if self.is_split else (keys, values)
+                store.keys[part][:, :, at : at + n] = self._turned(mine[0], at, layers)
+                store.values[part][:, :, at : at + n] = mine[1]
             block.length += n
         block.frozen = frozen
         return block
@@ -180,7 +201,7 @@ class SharedCache:
         """A block that begins with the first `length` tokens of another: their keys and values are shared, until one of
         the two has to grow out of its memory. Neither sees what the other appends."""
         store, new = self._store(block), self.open_block()
-        keys, values = store.keys[:, :, :length], store.values[:, :, :length]
+        keys, values = (tuple(one[:, :, :length] for one in held) for held in (store.keys, store.values))
         self._stores[new.id] = _Store(new, keys, values, branched=True)
         new.length, new.frozen = length, frozen
         return new
@@ -191,18 +212,16 @@ class SharedCache:
         block.length = length
         self._resize(store, length)
 
-    def _turned(self, keys: Tensor, positions: int) -> Tensor:
-        """Keys of all layers turned by `positions`, rounded once; layers without rotation stay as they are."""
+    def _turned(self, keys: Tensor, positions: int, layers: Sequence[int]) -> Tensor:
+        """Keys of these layers turned by `positions`, rounded once; layers without rotation stay as they are."""
         if not positions:
             return keys
         turned = keys.clone()
         for kind in self.facts.kinds:
             if kind.rotary is not None:
                 cos, sin = kind.rotary.table(torch.tensor(positions, device=keys.device), torch.float32)
-                layers = list(kind.layers)
-                turned[layers] = turn(keys[layers].float(), cos, sin, interleaved=kind.rotary.interleaved).to(
-                    keys.dtype
-                )
+                rows = [row for row, layer in enumerate(layers) if layer in kind.layers]
+                turned[rows] = turn(keys[rows].float(), cos, sin, interleaved=kind.rotary.interleaved).to(keys.dtype)
         return turned
 
     def _store(self, block: Block) -> _Store:
@@ -211,13 +230,15 @@ class SharedCache:
             raise ViewError(f"{block} does not belong to this engine, or has been released or compacted.")
         return store
 
-    def _tensor(self, capacity: int) -> Tensor:
+    def _tensors(self, capacity: int) -> tuple[Tensor, ...]:
         facts = self.facts
-        shape = (facts.num_layers, facts.num_kv_heads, capacity, facts.head_dim)
-        return torch.empty(shape, dtype=self.dtype, device=self.device)
+        return tuple(
+            torch.empty((len(layers), facts.num_kv_heads, capacity, facts.head_dim), dtype=self.dtype, device=device)
+            for device, layers in self._places.items()
+        )
 
     def _resize(self, store: _Store, capacity: int) -> None:
-        keys, values, n = self._tensor(capacity), self._tensor(capacity), store.block.length
-        keys[:, :, :n] = store.keys[:, :, :n]
-        values[:, :, :n] = store.values[:, :, :n]
+        keys, values, n = self._tensors(capacity), self._tensors(capacity), store.block.length
+        for new, old in zip((*keys, *values), (*store.keys, *store.values), strict=True):
+            new[:, :, :n] = old[:, :, :n]
         store.keys, store.values, store.branched = keys, values, False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hogwild.cache import SharedCache
 from hogwild.errors import HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.loading import Loaded, fingerprint, load, look
-from hogwild.probe import local, probe
+from hogwild.probe import Arrival, probe
 from hogwild.ranks import Alone, Ranks, start
 from hogwild.replay import Replay, lay_out
 from hogwild.runner import Runner, Step
@@ -40,12 +40,14 @@ class Engine:
     def __init__(self, loaded: Loaded, *, check: bool = True, ranks: Ranks | None = None) -> None:
         self.model, self.tokenizer, self.facts = loaded.model, loaded.tokenizer, loaded.facts
         self.ranks = ranks or Alone()
-        if self.ranks.size > 1:
-            self.facts = local(self.model, self.facts)
         self.directory = loaded.directory
         parameter = next(self.model.parameters())
-        self.device, self.dtype = parameter.device, parameter.dtype
-        self.cache: SharedCache = self.ranks.cache(self.facts, self.dtype, self.device)
+        self.device, self.dtype, layers = parameter.device, parameter.dtype, loaded.layers
+        if loaded.placed:
+            arrival = Arrival(self.model, self.facts)
+            self.facts, self.dtype, layers = arrival.facts, arrival.dtype, layers or arrival.devices
+            self.device = layers[0]
+        self.cache: SharedCache = self.ranks.cache(self.facts, self.dtype, self.device, layers)
         self.lock = threading.RLock()
         self._runner = Runner(self.model, self.cache, self.ranks)
         if check:
@@ -58,15 +60,22 @@ class Engine:
         *,
         dtype: str | torch.dtype = "auto",
         device: str | torch.device = "cpu",
+        device_map: str | Mapping[str, Any] | None = None,
         tensor_parallel: int = 1,
     ) -> Engine:
         """Load a model from a directory or by hub id, and prove on a split view that its cache can be shared.
 
         dtype: auto (float32 on a CPU for small models, else as stored), float32, bfloat16 or float16.
+        device: cpu, cuda, or auto, which spreads whole layers over the devices that there are; device_map: the same by
+        hand, as accelerate knows it.
         tensor_parallel: share every layer out among so many processes, each with a device of its own; this one is the
         first, the others are started here and end with `close` or with this process. Raises ModelNotFound, BrokenModel,
         or UnsupportedModel with the property that stands in the way.
         """
+        if device == "auto":
+            device, device_map = ("cuda", device_map or "auto") if torch.cuda.is_available() else ("cpu", device_map)
+        if device_map is not None and tensor_parallel > 1:
+            raise HogwildError("A model is spread by whole layers or shared out by tensor parallel: choose one.")
         try:
             place = torch.device(device)
         except RuntimeError as error:
@@ -78,7 +87,7 @@ class Engine:
                 "This torch finds no CUDA device; choose device='cpu', or install a CUDA build of torch."
             )
         if tensor_parallel == 1:
-            return cls(load(path_or_id, dtype, place))
+            return cls(load(path_or_id, dtype, place, device_map=device_map))
         ranks = start(tensor_parallel, look(path_or_id, tensor_parallel), dtype, place)
         try:
             loaded = load(path_or_id, dtype, place, ranks=tensor_parallel)
@@ -173,7 +182,9 @@ class Engine:
         touched, so any thread may ask."""
         strip = lay_out(tape)
         replay = Replay([strip], self.facts, device=self.device, dtype=self.dtype)
-        rows = torch.tensor([strip.row(block, index) for block, index in places], device=self.device)
+        rows = torch.tensor(
+            [strip.row(block, index) for block, index in places], device="cpu" if self.cache.is_split else self.device
+        )
         with self.ranks.together("replay_rows", tape, places), torch.inference_mode():
             if self._runner.keeps:
                 return torch.as_tensor(replay.forward(self.model, logits_to_keep=rows).logits[0]).float()
@@ -187,8 +198,10 @@ class Engine:
         kept = replay.kept = {}
         with self.ranks.together("rebuild", tape, blocks), torch.inference_mode():
             replay.forward(self.model, **({"logits_to_keep": 1} if self._runner.keeps else {}))
-            keys = torch.stack([kept[layer][0] for layer in range(self.facts.num_layers)])
-            values = torch.stack([kept[layer][1] for layer in range(self.facts.num_layers)])
+            keys, values = (
+                torch.stack([kept[layer][which].to(self.device) for layer in range(self.facts.num_layers)])
+                for which in (0, 1)
+            )
             made = []
             for block in blocks:
                 rows = [(strip.row(old, 0), size) for old, _, size in tape.parts(block.id, block.length) if size]

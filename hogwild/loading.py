@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,11 @@ class Loaded:
     tokenizer: Any | None
     facts: ModelFacts
     directory: Path
+    placed: bool = False
+    """Whether transformers has put it where it is (in part here, over several devices, quantised): its parameters do
+    not tell what reaches its attention."""
+    layers: tuple[torch.device, ...] = ()
+    """The device of every layer, if not where its keys are."""
 
 
 def look(path_or_id: str | Path, ranks: int = 1) -> Path:
@@ -42,25 +49,37 @@ def look(path_or_id: str | Path, ranks: int = 1) -> Path:
     return _look(path_or_id, ranks)[0]
 
 
-def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device, *, ranks: int = 1) -> Loaded:
+def load(
+    path_or_id: str | Path,
+    dtype: str | torch.dtype,
+    device: torch.device,
+    *,
+    ranks: int = 1,
+    device_map: str | Mapping[str, Any] | None = None,
+) -> Loaded:
     """Load a model with its tokenizer; with several ranks (`ranks.py`), which have met, this one's part of it.
 
     Raises ModelNotFound, BrokenModel or UnsupportedModel.
     """
     directory, config = _look(path_or_id, ranks)
     wanted = _dtype(dtype)
-    shards = {"distributed_config": _sharded(ranks)} if ranks > 1 else {}
+    placing = _placing(config, device, ranks, device_map)
     # transformers draws a bar of its own for every load; a small model's is over before it can be read.
     logging.disable_progress_bar()
     try:
         model, info = _read(
             lambda: AutoModelForCausalLM.from_pretrained(
-                directory, dtype=wanted, attn_implementation=ATTENTION, output_loading_info=True, **shards
+                directory, dtype=wanted, attn_implementation=ATTENTION, output_loading_info=True, **placing
             ),
             directory,
             "weights",
         )
     except BrokenModel as error:
+        if _is_quantised(config):
+            raise UnsupportedModel(
+                "quantisation",
+                f"The weights in {directory} are quantised and cannot be loaded here: {_first_line(error.__cause__)}",
+            ) from error
         if isinstance(error.__cause__, KeyError) and ATTENTION in str(error.__cause__):
             raise UnsupportedModel(
                 "attention of its own",
@@ -77,11 +96,13 @@ def load(path_or_id: str | Path, dtype: str | torch.dtype, device: torch.device,
             f"The weights in {directory} are incomplete: {lost[0]}{others} missing or of the wrong shape; fetch the "
             "model again."
         )
-    if dtype == "auto" and device.type == "cpu":
-        model.to(torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16)
-    model.to(device).eval()
-    pack(model)
-    return Loaded(model, _tokenizer(directory), facts_of(model), directory)
+    if not placing:
+        if dtype == "auto" and device.type == "cpu":
+            model.to(torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16)
+        model.to(device)
+        pack(model)
+    model.eval()
+    return Loaded(model, _tokenizer(directory), facts_of(model), directory, placed=bool(placing))
 
 
 def _look(path_or_id: str | Path, ranks: int) -> tuple[Path, Any]:
@@ -129,6 +150,25 @@ def fingerprint(directory: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _placing(config: Any, device: torch.device, ranks: int, device_map: Any) -> dict[str, Any]:
+    """What transformers is told about where the weights go; nothing for a plain model, which is moved afterwards."""
+    if ranks == 1 and device_map is None and not _is_quantised(config):
+        return {}
+    if find_spec("accelerate") is None:
+        raise HogwildError(
+            "To spread a model over devices, or to load a quantised one, takes the package accelerate; "
+            "pip install 'agent-workbench[tp]'."
+        )
+    if ranks > 1:
+        return {"distributed_config": _sharded(ranks)}
+    # A quantised model is put in its place while it is loaded: most of them cannot be moved or cast afterwards.
+    return {"device_map": {"": device} if device_map is None else device_map}
+
+
+def _is_quantised(config: Any) -> bool:
+    return getattr(config, "quantization_config", None) is not None
+
+
 def _sharded(ranks: int) -> Any:
     """How transformers is to share the model out."""
     try:
@@ -170,8 +210,13 @@ def _read(how: Any, directory: Path, what: str) -> Any:
     except HogwildError:
         raise
     except Exception as error:  # transformers, safetensors and json each raise their own kinds for damaged files
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise BrokenModel(f"The {what} in {directory} cannot be read ({reason}); fetch the model again.") from error
+        raise BrokenModel(
+            f"The {what} in {directory} cannot be read ({_first_line(error)}); fetch the model again."
+        ) from error
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def _tokenizer(directory: Path) -> Any | None:

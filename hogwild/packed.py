@@ -39,7 +39,11 @@ def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:
     layers = [
         module
         for module in model.modules()
-        if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.weight.device.type == "cpu"
+        if type(module) is nn.Linear
+        # A quantised weight, or a part of one that is shared out, is a tensor of its own kind in the same layer.
+        and type(module.weight) is nn.Parameter
+        and module.weight.dtype == torch.float32
+        and module.weight.device.type == "cpu"
     ]
     if sum(layer.weight.nbytes for layer in layers) < least_bytes or not _can_pack():
         return 0

@@ -284,7 +284,7 @@ def start(size: int, directory: Path, dtype: str | torch.dtype, device: torch.de
     """
     _require_devices(size, device)
     if find_spec("accelerate") is None:
-        raise HogwildError("Tensor parallel needs the package accelerate; pip install 'agent-workbench[tp]'.")
+        raise HogwildError("Tensor parallel takes the package accelerate; pip install 'agent-workbench[tp]'.")
     if dist.is_initialized():
         raise HogwildError(
             "A process can hold one tensor-parallel model at a time; close the other engine first (Engine.close)."

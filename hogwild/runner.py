@@ -72,7 +72,8 @@ class Step(Cache):
             return self._attend(0, layer, query, how)
         out = torch.empty((*query.shape[:2], value.shape[-1]), dtype=query.dtype, device=query.device)
         for index, group in enumerate(self.groups):
-            out[:, group.rows] = self._attend(index, layer, query[:, group.rows], how)
+            rows = group.rows if isinstance(group.rows, slice) else group.rows.to(query.device)
+            out[:, rows] = self._attend(index, layer, query[:, rows], how)
         return out
 
     def attention_of(self, feed: Feed) -> dict[int, float]:
@@ -104,7 +105,7 @@ class Step(Cache):
         )
         if shares is not None:
             held = self.shares[index]
-            self.shares[index] = shares if held is None else held + shares
+            self.shares[index] = shares if held is None else held + shares.to(held.device)
         return out
 
     def _group(self, members: list[int]) -> _Group:
@@ -178,15 +179,16 @@ class Runner:
         self.keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
         self._kernels: Any = None
         # Without Triton (the extra [gpu]) a CUDA device computes by plain torch: slower, and as right.
-        if cache.device.type == "cuda" and find_spec("triton") is not None:
+        if cache.device.type == "cuda" and not cache.is_split and find_spec("triton") is not None:
             self.use_kernels()
 
     def use_kernels(self) -> None:
         """Attend by the Triton kernels from now on; decoding steps become CUDA graphs where there is a CUDA device."""
         from hogwild.gpu_step import Kernels
 
-        # A step that waits for other ranks in its middle was never captured as a graph, so it is not tried.
-        self._kernels = Kernels(self.model, self.cache, graphs=self.ranks.size == 1)
+        # No graph of a step that waits for other ranks in its middle, or whose weights come from elsewhere each time.
+        still = len(set((getattr(self.model, "hf_device_map", None) or {}).values())) < 2
+        self._kernels = Kernels(self.model, self.cache, graphs=self.ranks.size == 1 and still)
 
     @torch.inference_mode()
     def step(self, feeds: Sequence[Feed], *, last_only: bool, mass: bool = False) -> tuple[list[Tensor], Step]:
@@ -221,7 +223,8 @@ class Runner:
         device = self.cache.device
         ids = torch.tensor([token for feed in step.feeds for token in feed.tokens], device=device)
         kwargs: dict[str, Any] = {}
-        last = torch.tensor(step.sizes, device=device).cumsum(0) - 1
+        # The last layer may be on another device than the first; an index on the CPU fits every one.
+        last = torch.tensor(step.sizes, device="cpu" if self.cache.is_split else device).cumsum(0) - 1
         if last_only and self.keeps:
             kwargs["logits_to_keep"] = last
         logits: Tensor = self.model(

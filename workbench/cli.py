@@ -101,7 +101,7 @@ def run(
     max_tokens: Annotated[int | None, typer.Option(help="Tokens per worker.")] = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     attention: Annotated[bool, typer.Option(help="Log how much workers look at each other.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: layers over all GPUs.")] = "cpu",
     tensor_parallel: Annotated[
         int, typer.Option(metavar="N", help="Share the model out among N processes, one for each GPU.")
     ] = 1,

@@ -18,7 +18,7 @@ from workbench.models import EMBEDDED
 
 def engine(
     model: Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")] = EMBEDDED,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: layers over all GPUs.")] = "cpu",
     tensor_parallel: Annotated[
         int, typer.Option(metavar="N", help="Share the model out among N processes, one for each GPU.")
     ] = 1,

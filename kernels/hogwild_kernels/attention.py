@@ -15,7 +15,7 @@ for a CUDA device. Below: `rotary.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -34,7 +34,8 @@ class AttentionPlan:
     cos, sin: `[stretches, 1, rows, rotary_dim]` of the turns, or None where nothing is turned.
     bias: `[rows, total length of the stretches]`, 0 or -inf, or None when every row sees every token.
     lengths: tokens per segment. stretches: what is read, (segment, start, stop), each segment at most once; all of
-    every segment, unless a window hides some from every row.
+    every segment, unless a window hides some from every row. copies: the same plan for layers on other devices, made
+    when the first of them asks.
     """
 
     cos: Tensor | None
@@ -44,6 +45,17 @@ class AttentionPlan:
     lengths: tuple[int, ...]
     stretches: tuple[tuple[int, int, int], ...]
     num_rows: int
+    copies: dict[torch.device, AttentionPlan] = field(default_factory=dict, repr=False, compare=False)
+
+    def on(self, device: torch.device) -> AttentionPlan:
+        """This plan for tensors on `device`."""
+        held = next((tensor for tensor in (self.cos, self.bias) if tensor is not None), None)
+        if held is None or held.device == device:
+            return self
+        if device not in self.copies:
+            cos, sin, bias = (None if one is None else one.to(device) for one in (self.cos, self.sin, self.bias))
+            self.copies[device] = replace(self, cos=cos, sin=sin, bias=bias, copies={})
+        return self.copies[device]
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -132,6 +144,7 @@ def attend(
         pieces = values.split(plan.lengths, dim=1) if isinstance(values, Tensor) else values
         keys = [keys[segment][:, start:stop] for segment, start, stop in plan.stretches]
         values = [pieces[segment][:, start:stop] for segment, start, stop in plan.stretches]
+    plan = plan.on(query.device)
     chunk = max(1, MAX_SCORES // max(1, sum(plan.sizes) * query.shape[0]))
     if plan.num_rows <= chunk:
         return _attend_rows(query, keys, values, plan, scaling, slice(None), mass, softcap, sinks)

@@ -33,6 +33,17 @@ def test_a_changed_weight_is_used_as_it_is_now_and_gradients_flow() -> None:
         torch.testing.assert_close(layer(x), x @ layer.weight.t() + layer.bias)
 
 
+class Odd(torch.Tensor):
+    """As a quantised weight: a tensor that knows for itself how it is multiplied."""
+
+
+def test_a_weight_of_another_kind_is_left_alone() -> None:
+    layer = nn.Linear(64, 64)
+    layer.weight = nn.Parameter(layer.weight.detach().as_subclass(Odd))
+    assert isinstance(layer.weight, Odd)
+    assert pack(layer, least_bytes=0) == 0
+
+
 def test_small_models_stay_as_they_are_and_a_packed_model_gives_the_same_logits() -> None:
     model, ids = tiny_models.build("qwen2"), torch.tensor([[3, 5, 8]])
     assert pack(model) == 0

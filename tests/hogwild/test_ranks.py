@@ -12,15 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from engine_scenes import HEADS, PROMPT, operations, replayed, shares
 from transformers import AutoConfig
-from twin import TOLERANCE, relative_error, text
+from twin import TOLERANCE, relative_error
 
-from hogwild import Block, Engine, Feed, Sampling, Tape
+from hogwild import Engine, Feed, Sampling
 from hogwild.errors import HogwildError, RankLost, UnsupportedModel
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU, ranks need one each")
-PROMPT = text(23, seed=41)
-HEADS = [text(3, seed=43), text(8, seed=44), text(1, seed=45)]
 
 
 @pytest.fixture(scope="module")
@@ -62,54 +61,14 @@ def test_two_processes_draw_the_tokens_that_one_draws(one: Engine, two: Engine) 
 
 
 def test_every_operation_on_the_cache_reaches_all_ranks(one: Engine, two: Engine) -> None:
-    def through(engine: Engine) -> list[torch.Tensor]:
-        prompt, other, own = engine.prefill(PROMPT), engine.prefill(HEADS[1]), engine.open_block()
-        logits = engine.step([Feed((prompt, other, own), HEADS[0])])
-        whole = engine.compact([prompt, other])
-        logits += engine.step([Feed((whole, own), text(2, seed=1))])
-        branch = engine.cache.branch(own, 2, frozen=False)
-        logits += engine.step([Feed((whole, own), text(1, seed=2)), Feed((whole, branch), text(3, seed=3))])
-        engine.freeze(own)
-        engine.cache.cut(own, 4)
-        after = engine.open_block()
-        logits += engine.step([Feed((own, whole, after), text(4, seed=4))])
-        engine.cache.check()
-        engine.release(whole, own, branch, after)
-        return logits
-
-    assert max(map(relative_error, through(two), through(one))) < TOLERANCE
+    assert max(map(relative_error, operations(two), operations(one))) < TOLERANCE
 
 
 def test_a_recorded_run_is_replayed_and_rebuilt_by_all_ranks(one: Engine, two: Engine) -> None:
-    def through(engine: Engine) -> list[torch.Tensor]:
-        tape, prompt = Tape(), engine.prefill(PROMPT)
-        tape.record_block(prompt.id, PROMPT)
-        blocks = [engine.open_block(), engine.open_block()]
-        for tokens in (HEADS[0], HEADS[1], [5]):
-            views = [(prompt, *blocks), (prompt, *reversed(blocks))]
-            feeds = [Feed(view, tokens, name) for view, name in zip(views, "ab", strict=True)]
-            engine.step(feeds)
-            tape.record(feeds)
-        logits = list(engine.replay(tape).values())
-        logits.append(engine.replay_rows(tape, [(prompt.id, 3), (blocks[1].id, 5)]))
-        old = [Block(block.id, block.length, block.frozen) for block in (prompt, *blocks)]
-        engine.release(prompt, *blocks)
-        again = engine.rebuild(tape, old)
-        logits += engine.step([Feed(tuple(again), [7, 8])])
-        engine.release(*again)
-        return logits
-
-    assert max(map(relative_error, through(two), through(one))) < TOLERANCE
+    assert max(map(relative_error, replayed(two), replayed(one))) < TOLERANCE
 
 
 def test_shares_of_attention_are_those_of_all_heads(one: Engine, two: Engine) -> None:
-    def shares(engine: Engine) -> list[float]:
-        prompt, own = engine.prefill(PROMPT), engine.open_block()
-        feed = Feed((prompt, own), HEADS[1])
-        _, step = engine.step_last([feed], mass=True)
-        engine.release(prompt, own)
-        return list(step.attention_of(feed).values())
-
     assert shares(two) == pytest.approx(shares(one), rel=1e-4)
     assert sum(shares(two)) == pytest.approx(1.0, rel=1e-4)
 
