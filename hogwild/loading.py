@@ -96,10 +96,12 @@ def load(
             f"The weights in {directory} are incomplete: {lost[0]}{others} missing or of the wrong shape; fetch the "
             "model again."
         )
-    if not placing:
+    # transformers makes plain weights of some quantised ones (FP8 where there is no GPU); they are moved and cast, too.
+    unpacked = ranks == 1 and device_map is None and getattr(model, "hf_quantizer", None) is None
+    if not placing or unpacked:
         if dtype == "auto" and device.type == "cpu":
-            model.to(torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16)
-        model.to(device)
+            wanted = torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16
+        model.to(device, *([] if wanted == "auto" else [wanted]))
         pack(model)
     model.eval()
     return Loaded(model, _tokenizer(directory), facts_of(model), directory, placed=bool(placing))

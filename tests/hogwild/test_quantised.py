@@ -1,0 +1,92 @@
+"""Checkpoints that are quantised give the tokens that plain transformers gives with them.
+
+FP8 as it is stored by its makers needs no package, and is computed in higher precision on a CPU; int8 by torchao and
+4 bits by bitsandbytes are tried where these are installed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import torch
+from engine_scenes import HEADS, PROMPT
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+from twin import TOLERANCE, relative_error
+
+from hogwild import Engine
+from hogwild.errors import UnsupportedModel
+
+BLOCK = 32
+SHAPE = {"hidden_size": 64, "head_dim": 32, "intermediate_size": 128}
+
+
+def saved_in_fp8(folder: Path) -> Path:
+    """A folder as of Qwen3-FP8: linear weights as float8 with a scale for every 32 x 32 block."""
+    model = tiny_models.build("qwen3", **SHAPE).to(torch.bfloat16)
+    tiny_models.save(model, folder)
+    weights: dict[str, torch.Tensor] = {}
+    for name, weight in model.state_dict().items():
+        if "_proj.weight" not in name:
+            weights[name] = weight
+            continue
+        rows, columns = weight.shape
+        blocks = weight.float().view(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
+        scale = blocks.abs().amax((1, 3), keepdim=True) / 448
+        weights[name] = (blocks / scale).view(rows, columns).to(torch.float8_e4m3fn)
+        weights[f"{name}_scale_inv"] = scale[:, 0, :, 0].contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return quantised(folder, {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK] * 2})
+
+
+def quantised(folder: Path, how: dict[str, Any]) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"quantization_config": how}))
+    return folder
+
+
+def saved_by_torchao(folder: Path) -> Path:
+    quantization = pytest.importorskip("torchao.quantization")
+    from transformers import TorchAoConfig
+
+    return _quantise(folder, TorchAoConfig(quantization.Int8WeightOnlyConfig()))
+
+
+def saved_by_bitsandbytes(folder: Path) -> Path:
+    pytest.importorskip("bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    return _quantise(folder, BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32))
+
+
+def _quantise(folder: Path, how: Any) -> Path:
+    whole = tiny_models.save(tiny_models.build("qwen3", **SHAPE), folder / "whole")
+    model = AutoModelForCausalLM.from_pretrained(whole, quantization_config=how, dtype=torch.float32)
+    return tiny_models.save(model, folder / "quantised")
+
+
+@pytest.mark.parametrize("save", [saved_in_fp8, saved_by_torchao, saved_by_bitsandbytes])
+def test_a_quantised_checkpoint_gives_the_tokens_of_plain_transformers(save: Any, tmp_path: Path) -> None:
+    folder = save(tmp_path)
+    engine = Engine.from_pretrained(folder, dtype="float32")
+    truth = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    (ids,), (rows,) = engine.decode(PROMPT, [HEADS[0]], max_new_tokens=20, stop=False, logits=True)
+    text = PROMPT + HEADS[0] + ids
+    if save is saved_in_fp8:  # transformers leaves it in two precisions and cannot run it so
+        truth.to(torch.float32)
+    with torch.inference_mode():
+        logits = truth(torch.tensor([text])).logits[0, len(text) - len(ids) - 1 : -1]
+    assert relative_error(rows, logits) < TOLERANCE
+    assert ids == logits.argmax(-1).tolist()
+    Engine.from_pretrained(folder)  # nothing is cast that cannot be
+
+
+def test_a_quantised_model_whose_package_is_missing_says_which(tmp_path: Path) -> None:
+    folder = tiny_models.save(tiny_models.build("qwen3"), tmp_path)
+    quantised(folder, {"quant_method": "hqq", "quant_config": {}})
+    with pytest.raises(UnsupportedModel, match=r"quantised and cannot be loaded here: .*(hqq|HQQ)"):
+        Engine.from_pretrained(folder)
