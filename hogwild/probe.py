@@ -25,6 +25,10 @@ QUANTISED = 1e-1
 """The same for models whose activations may be rounded, too, to a few bits."""
 
 
+UNFIT = (RuntimeError, IndexError, TypeError, AttributeError, ValueError, KeyError)
+"""What a model raises whose attention is not as we know it."""
+
+
 class Arrival:
     """What reaches the attention of a model that transformers has put where it is: stands in for it, once.
 
@@ -38,7 +42,10 @@ class Arrival:
         self._devices: dict[int, torch.device] = {}
         place = model.get_input_embeddings().weight.device
         token = torch.zeros(1, 1, dtype=torch.long, device="cpu" if place.type == "meta" else place)
-        model(input_ids=token, position_ids=token, use_cache=False, shared=self)
+        try:
+            model(input_ids=token, position_ids=token, use_cache=False, shared=self)
+        except UNFIT as error:
+            raise _unfit(model, error) from error
         self.devices = tuple(self._devices[layer] for layer in range(facts.num_layers))
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, *rest: Any) -> torch.Tensor:
@@ -58,12 +65,8 @@ def probe(runner: Runner) -> None:
     try:
         runner.step([Feed((first,), tokens[:FIRST])], last_only=True)
         logits, _ = runner.step([Feed((first, second), tokens[FIRST:])], last_only=False)
-    except (RuntimeError, IndexError, TypeError, AttributeError, ValueError, KeyError) as error:
-        raise UnsupportedModel(
-            "numeric probe",
-            f"The attention of the model type {model.config.model_type} does not fit a shared cache "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:120]}); {TRY}.",
-        ) from error
+    except UNFIT as error:
+        raise _unfit(model, error) from error
     finally:
         cache.release([first, second])
     difference = float((logits[0] - dense[FIRST:]).abs().max() / dense.abs().max().clamp_min(1e-6))
@@ -74,6 +77,15 @@ def probe(runner: Runner) -> None:
             f"The model type {model.config.model_type} gives other logits on a split view than on the whole text "
             f"(relative difference {difference:.1g}), so something in it depends on absolute positions; {TRY}.",
         )
+
+
+def _unfit(model: Any, error: Exception) -> UnsupportedModel:
+    said = (str(error).splitlines() or [""])[0][:120]
+    return UnsupportedModel(
+        "numeric probe",
+        f"The attention of the model type {model.config.model_type} does not fit a shared cache "
+        f"({type(error).__name__}: {said}); {TRY}.",
+    )
 
 
 def _dense(model: Any, tokens: torch.Tensor) -> torch.Tensor:

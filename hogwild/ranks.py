@@ -153,7 +153,8 @@ class Leader(Member):
                 yield
             except BaseException as error:
                 # Some ranks are in the middle of it, and cannot be called back.
-                lost = self._lost() if isinstance(error, RuntimeError) else ""
+                broken = isinstance(error, RuntimeError) or isinstance(error.__cause__, RuntimeError)
+                lost = self._lost() if broken else ""
                 self.over = lost or "The processes of this model have ended after an error; load the model again."
                 self._end(gently=False)
                 if lost:
