@@ -15,7 +15,7 @@ from memory.errors import LibraryDamaged, LibraryLocked, LibraryTooNew, LibraryU
 from memory.migrations import MIGRATIONS
 from memory.sqlite_frame import ForeignFile, NewerFile, Schema, transaction
 
-__all__ = ["connect", "connect_to_read", "prepare", "reading", "transaction", "translated"]
+__all__ = ["connect", "connect_to_read", "damaged", "prepare", "reading", "transaction", "translated"]
 
 SCHEMA: Final = Schema(0x57626C62, MIGRATIONS)  # "Wblb"
 # What a person curated must survive a power cut too; a library is written rarely enough to pay for it.
@@ -69,7 +69,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError:
         raise
     except ForeignFile as error:
-        raise _damaged(path, "it is another program's database") from error
+        raise damaged(path, "it is another program's database") from error
     except NewerFile as error:
         raise LibraryTooNew(
             f"The library {path} was written by a newer version (its schema is {error.version}, this one knows "
@@ -89,11 +89,11 @@ def _library_error(error: sqlite3.Error | OSError, path: Path) -> LibraryUnavail
         case "unwritable":
             return _unwritable(path, reason)
         case "damaged":
-            return _damaged(path, reason)
+            return damaged(path, reason)
     return LibraryUnavailable(f"The library {path} failed ({reason}): check the disk, then try again.")
 
 
-def _damaged(path: Path, reason: str) -> LibraryDamaged:
+def damaged(path: Path, reason: str) -> LibraryDamaged:
     return LibraryDamaged(
         f"The library {path} is damaged or is not a library ({reason}): move the file away and import your last export."
     )

@@ -33,6 +33,7 @@ from memory.values import (
     Use,
     Version,
     canonical_json,
+    text_hash,
 )
 
 FILE_NAME: Final = "library.sqlite3"
@@ -329,6 +330,22 @@ class Library:
         """The row as the caller read it; that it is still so is checked again under the write lock."""
         old = self.version(row_id, expected_version)
         return Row(row_id, old.number, old.snapshot, changed=0)
+
+
+def examine(folder: Path) -> int:
+    """How many rows a library has. Reads all, changes nothing; raises LibraryDamaged where something is lost."""
+    path = folder / FILE_NAME
+    with database.translated(path), closing(database.connect_to_read(path, BUSY_TIMEOUT_S)) as connection:
+        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise database.damaged(path, " ".join(verdict.split()))
+        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise database.damaged(path, "a row lacks what belongs to it")
+        for hash_, body in connection.execute("SELECT content_hash, body FROM contents"):
+            if text_hash(body) != hash_:
+                raise database.damaged(path, "the content of a row is not what was written")
+        (count,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+    return int(count)
 
 
 def _undone(row_id: str, versions: Sequence[Version], entry: int) -> Change:

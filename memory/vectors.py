@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from memory import database
 from memory.embedder import Vectors
 from memory.errors import LibraryUnwritable
 from memory.store import Library
@@ -88,6 +89,8 @@ class VectorCache:
                     f"SELECT vector, numbers FROM vectors WHERE vector IN ({marks})", tuple(part)
                 )
                 vectors.update((id_, np.frombuffer(numbers, dtype="<f4")) for id_, numbers in found)
+        if lost := [id_ for id_ in ids if id_ not in vectors]:
+            raise database.damaged(self._library.path, f"its vector {lost[0]} is gone")
         return np.stack([vectors[id_] for id_ in ids])
 
 

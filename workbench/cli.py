@@ -26,6 +26,7 @@ from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
 from workbench.bench_command import bench
 from workbench.complaints import complain, warned
+from workbench.doctor_command import doctor
 from workbench.engine_command import engine
 from workbench.errors import RunNotFound, UsageError, WorkbenchError
 from workbench.evaluate_command import evaluation
@@ -37,7 +38,6 @@ from workbench.making_commands import add_making
 from workbench.mcp_command import mcp
 from workbench.memory_commands import add_remembering
 from workbench.models import EMBEDDED, embedded_directory
-from workbench.paths import data_dir, log_path
 from workbench.plan_command import failure_policy, plan
 from workbench.recall import CONCEPTS
 from workbench.retrieval_command import retrieval
@@ -61,15 +61,8 @@ app.command()(plan)
 app.command()(bench)
 app.command()(engine)
 app.command()(mcp)
+app.command()(doctor)
 
-_PACKAGES = ("agent-workbench", "torch", "transformers", "anywidget", "jupyterlab")
-_OPTIONAL = {
-    "mcp": "for tools of MCP servers, pip install agent-workbench[mcp]",
-    "faiss-cpu": "for fast search in a large library, pip install agent-workbench[library]",
-    "sentence-transformers": "for search by meaning, pip install agent-workbench[library]",
-    "pandas": "for the tools of tables, pip install agent-workbench[tools]",
-    "pint": "for the tools of units, pip install agent-workbench[tools]",
-}
 evaluation.command()(retrieval)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
@@ -312,43 +305,6 @@ def models(as_json: AsJson = False) -> None:
         return
     print(f"{EMBEDDED}: comes with the workbench, solves worksheets{'' if held[0]['found'] else ' (missing!)'}")
     print("Any other: the path of a model directory, or a hub id such as Qwen/Qwen3-4B, which is then downloaded.")
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Versions, device, memory, and what is missing."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    import torch
-
-    found: dict[str, Any] = {"python": sys.version.split()[0]}
-    for name in (*_PACKAGES, *_OPTIONAL):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {os.cpu_count()} cores"
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    found["memory_gib"] = round(pages / 2**30, 1)
-    found["embedded_model"] = (embedded_directory() / "model.safetensors").is_file()
-    found["data_dir"] = str(data_dir())
-    found["runs"] = len(RunLog().runs()) if log_path().exists() else 0
-    found |= _isolation()
-    if as_json:
-        print(json.dumps(found))
-        return
-    width = max(map(len, found))
-    for name, value in found.items():
-        missing = f"missing{f': {_OPTIONAL[name]}' if name in _OPTIONAL else ''}"
-        print(f"{name:>{width}}  {missing if value is None or value is False else value}")
-
-
-def _isolation() -> dict[str, str]:
-    """How tools whose code nobody vouches for are isolated here: not asked for, but tried."""
-    from toolsets.sandbox import probe
-
-    lines = (line.partition(": ") for line in probe().lines())
-    return {name if name == "sandbox" else f"sandbox, {name}": text for name, _, text in lines}
 
 
 def main() -> None:

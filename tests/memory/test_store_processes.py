@@ -22,7 +22,7 @@ from memory.errors import LibraryDamaged, LibraryLocked, LibraryTooNew, LibraryU
 from memory.migrations import MIGRATIONS
 from memory.planning import plan_move, plan_new
 from memory.retrieval import Searcher
-from memory.store import Library
+from memory.store import Library, examine
 
 PATIENCE_S = 300.0
 HERE = Path(__file__).parent
@@ -373,6 +373,31 @@ def test_a_library_on_a_full_disk_is_read_and_its_changes_are_refused_with_a_sen
     assert read == ["listed unseen", "found unseen"]
     assert refused.startswith("LibraryUnwritable The library")
     assert "its disk is full" in refused
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE contents SET body = replace(body, 'A tool', 'A toil')", "not what was written"),
+        ("DELETE FROM contents", "lacks what belongs to it"),
+        ("", "disk image is malformed|file is not a database|tree|out of order|never used|Freelist"),
+    ],
+)
+def test_a_library_that_has_lost_something_is_found_out(tmp_path: Path, harm: str, said: str) -> None:
+    with Library(tmp_path) as library:
+        library.apply(plan_new(tool(f"f{n}", f"A tool, number {n}.") for n in range(50)), author="ana")
+    assert examine(tmp_path) == 50
+    path = tmp_path / "library.sqlite3"
+    if harm:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(harm)
+            connection.commit()
+    else:
+        whole = bytearray(path.read_bytes())
+        whole[8192:16384] = os.urandom(8192)
+        path.write_bytes(whole)
+    with pytest.raises(LibraryDamaged, match=said):
+        examine(tmp_path)
 
 
 def denied(*_: object) -> None:
