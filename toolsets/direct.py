@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from toolsets.arguments import fit_arguments
 from toolsets.damaged import well_formed
-from toolsets.errors import ArgumentError
+from toolsets.errors import ToolsetError
 from toolsets.parse import AnyCall, BrokenCall
 from toolsets.tool import Tool
 
@@ -54,7 +54,7 @@ def run_direct(
     try:
         value = tool.function(**fit_arguments(tool, call.arguments))
         text = _capped(render_result(value))
-    except (ArgumentError, ValueError) as error:
+    except (ToolsetError, ValueError) as error:
         return _failed(_message(error), clock() - start)
     # A tool is somebody else's code, and one that calls exit() must not end the run either.
     except (Exception, SystemExit) as error:

@@ -263,7 +263,12 @@ class Face:
         """Take back an entry of the journal, by default the last one that is not undone."""
         library = self._library
         if entry is None:
-            open_ = [one for one in library.journal(200) if one.undone_by is None and one.action not in _NOT_UNDONE]
+            # Of an entry whose rows were all purged nothing is left to take back.
+            open_ = [
+                one
+                for one in library.journal(200)
+                if one.undone_by is None and one.action not in _NOT_UNDONE and one.row_ids
+            ]
             if not open_:
                 raise ChangeRefused("There is nothing to undo.")
             entry = open_[0].number

@@ -80,7 +80,8 @@ class Tried:
     def __str__(self) -> str:
         if self.text:
             return self.text
-        lines = [f"{self.name}: {'passed' if self.passed else 'FAILED'} ({self.isolation})"]
+        verdict = "not tried" if not self.calls else "passed" if self.passed else "FAILED"
+        lines = [f"{self.name}: {verdict} ({self.isolation})"]
         for call in self.calls:
             given = ", ".join(
                 f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items()

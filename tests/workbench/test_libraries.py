@@ -165,6 +165,7 @@ def test_bulk_changes_take_rows_by_tag_and_undo_without_a_number_takes_the_last_
 
 
 def test_purging_must_be_meant_and_only_retired_rows_go(home: Libraries) -> None:
+    kept = home.concepts.add({**RECOLOR, "title": "kept"})
     row = home.concepts.add(RECOLOR)
     with pytest.raises(ChangeRefused, match="sure=True"):
         home.concepts.purge(row.id)
@@ -174,6 +175,18 @@ def test_purging_must_be_meant_and_only_retired_rows_go(home: Libraries) -> None
     assert home.concepts.purge(row.id, sure=True) == [row.id]
     with pytest.raises(RowNotFound):
         home.concepts.show(row.id)
+    # Taking back the last change means the last of which something is left.
+    assert home.concepts.undo().apply().row.id == kept.id
+
+
+def test_trying_a_tool_says_that_there_was_nothing_to_try_or_that_it_took_too_long(
+    home: Libraries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.tools.add({"code": 'def spin(n: int) -> int:\n    """Spin."""\n    while True:\n        n += 1\n'})
+    assert str(home.tools.try_("spin")).startswith("spin: not tried")
+    monkeypatch.setattr("toolsets.shelf.LIMITS", replace(LIMITS, time_s=1.0))
+    tried = home.tools.try_("spin", {"n": 1})
+    assert [call.error for call in tried.calls] == ["The code was stopped at its time limit of 1 s."]
 
 
 def test_trying_a_tool_runs_its_examples_in_the_sandbox_and_tells_a_wrong_one(home: Libraries) -> None:
