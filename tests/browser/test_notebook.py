@@ -7,7 +7,10 @@ import secrets
 from typing import Any
 
 import nbformat
-from lab_server import Lab, open_lab, press
+from lab_server import Lab, execute, open_lab, press
+
+KERNEL_S = 90
+"""How long a kernel may take for anything: on a busy machine, importing torch is slow."""
 
 CELL = """\
 from pathlib import Path
@@ -26,6 +29,7 @@ def opened(lab: Lab, page: Any, name: str, cell: str) -> Any:
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, lab.root / f"{name}.ipynb")
+    page.set_default_timeout(KERNEL_S * 1000)
     open_lab(lab, page, secrets.token_hex(4), f"/tree/{name}.ipynb")
     return executed(page)
 
@@ -67,6 +71,10 @@ def test_a_run_of_the_engine_goes_on_in_its_widget_through_a_restart_and_is_atta
     page.wait_for_function(f"(was) => ({words})() > was", arg=page.evaluate(words))
     decide(panel, "Reject", "is_prime", "rejected")
     assert not panel.locator(".wb-banner").is_visible()
+
+    execute(page, "docmanager:save")
+    page.reload()
+    panel.locator(".wb-card[data-state='rejected']", has_text="is_prime").wait_for()
 
     panel = executed(page)
     panel.locator(".wb-card[data-state='rejected']", has_text="is_prime").wait_for()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import events as ev
-from workbench.engine.client import EngineClient
+from workbench.engine.client import EngineClient, default_kind
 from workbench.errors import WorkbenchError
 from workbench.log import RunLog
+from workbench.paths import log_path
 from workbench.steering import Steerable
 from workbench.widget import mimebundle
 
@@ -122,4 +123,12 @@ class RemoteRun(Steerable):
         return f"<Run {self.id}: {self.status}>"
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
-        return mimebundle(self)
+        from workbench.stored import RUN_TYPE
+
+        shown = mimebundle(self)
+        if default_kind() == "process" and self._log.path == log_path():
+            # JupyterLab's extension shows the run from the server's log, through restarts of the kernel and reloads.
+            data, *metadata = shown if isinstance(shown, tuple) else (shown,)
+            data = {**data, RUN_TYPE: {"run_id": self.id}}
+            shown = (data, *metadata) if metadata else data
+        return shown

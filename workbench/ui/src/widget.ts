@@ -7,7 +7,7 @@
  */
 
 import type { RunEvent } from "./core/events.ts";
-import { ALL_COMMANDS, english, SERVER_COMMANDS, type Actions, type Context } from "./panel/context.ts";
+import { ALL_COMMANDS, english, serverActions, type Actions, type Context } from "./panel/context.ts";
 import { RunPanel } from "./panel/panel.ts";
 import { CommTransport } from "./transport/comm.ts";
 import { StaticTransport } from "./transport/static.ts";
@@ -62,25 +62,6 @@ async function panelOf(model: Model, again: () => void): Promise<RunPanel> {
   const server = overServer ? known!.actions : null;
   const actions = server ? serverActions(server, inEngine ? server : commActions(model), again) : commActions(model);
   return new RunPanel({ tr: known?.tr ?? english, actions }, transport, runId);
-}
-
-/**
- * A run in an engine's process is steered through the server, which answers also while the kernel is busy with a cell. One
- * that lives in the kernel is steered over its comm, wherever its events are read; only new runs are the server's.
- */
-function serverActions(server: Actions, steering: Actions, again: () => void): Actions {
-  const inEngine = steering === server;
-  return {
-    ...server,
-    commands: SERVER_COMMANDS,
-    restartEngine: inEngine ? server.restartEngine : undefined,
-    steer: async (command, args) => {
-      if (command !== "fork" && command !== "resume_interrupted") return steering.steer(command, args);
-      const answer = await server.steer(command, args);
-      if (command === "resume_interrupted") again();
-      return answer;
-    },
-  };
 }
 
 function commActions(model: Model): Actions {

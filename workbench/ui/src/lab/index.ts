@@ -12,7 +12,8 @@ import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
-import type { Context, Translate } from "../panel/context.ts";
+import { serverActions, type Context, type Translate } from "../panel/context.ts";
+import { make } from "../panel/dom.ts";
 import { RunPanel } from "../panel/panel.ts";
 import { showRun } from "../static.ts";
 import type { PageWorkbench } from "../widget.ts";
@@ -234,20 +235,55 @@ const widgets: JupyterFrontEndPlugin<void> = {
   },
 };
 
-class StoredRun extends Widget implements IRenderMime.IRenderer {
+/** A run in a notebook: the events that an export carries, or the run of that name in this server's log, live. */
+class CellRun extends Widget implements IRenderMime.IRenderer {
+  private panel: RunPanel | null = null;
+
+  constructor(private readonly live: ((runId: string, again: () => void) => Promise<RunPanel>) | null) {
+    super();
+  }
+
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const data = model.data[RUN_TYPE] as any;
-    showRun(this.node, data?.events ?? []);
+    this.panel?.dispose();
+    this.panel = null;
+    if (data?.events || !data?.run_id || !this.live) {
+      this.panel = showRun(this.node, data?.events ?? []);
+      return;
+    }
+    try {
+      const panel = await this.live(String(data.run_id), () => void this.renderModel(model));
+      if (this.isDisposed) return panel.dispose();
+      this.panel = panel;
+      this.node.replaceChildren(panel.node);
+      panel.node.classList.add("wb-in-cell");
+    } catch {
+      // Another machine's run, or one that was deleted: what the notebook keeps of it is its picture in letters.
+      this.node.replaceChildren(make("pre", {}, [String(model.data["text/plain"] ?? data.run_id)]));
+    }
+  }
+
+  dispose(): void {
+    this.panel?.dispose();
+    super.dispose();
   }
 }
 
 const stored: JupyterFrontEndPlugin<void> = {
   id: "agent-workbench:stored-runs",
-  description: "Shows the runs that exported notebooks carry.",
+  description: "Shows the runs that notebooks carry or name.",
   autoStart: true,
   requires: [IRenderMimeRegistry],
-  activate: (_: JupyterFrontEnd, registry: IRenderMimeRegistry) => {
-    registry.addFactory({ safe: true, mimeTypes: [RUN_TYPE], defaultRank: 40, createRenderer: () => new StoredRun() }, 0);
+  optional: [IWorkbench, ITranslator],
+  activate: (app: JupyterFrontEnd, registry: IRenderMimeRegistry, api: IWorkbench | null, translator: ITranslator | null) => {
+    const live = async (workbench: IWorkbench, runId: string, again: () => void): Promise<RunPanel> => {
+      await workbench.get(`runs/${encodeURIComponent(runId)}/log?since=0&limit=1`);
+      const { tr, actions } = contextFor(app, workbench, translateWith(translator), runId);
+      return new RunPanel({ tr, actions: serverActions(actions!, actions!, again) }, new EngineAwareTransport(workbench), runId);
+    };
+    const createRenderer = (): CellRun => new CellRun(api && ((runId, again) => live(api, runId, again)));
+    // Before the widget, which a page that is loaded anew has lost when its kernel was restarted.
+    registry.addFactory({ safe: true, mimeTypes: [RUN_TYPE], defaultRank: -10, createRenderer }, -10);
   },
 };
 

@@ -33,6 +33,26 @@ export const ALL_COMMANDS: ReadonlySet<string> = new Set([
 /** What the server does beside: new runs from old ones. */
 export const SERVER_COMMANDS: ReadonlySet<string> = new Set([...ALL_COMMANDS, "fork", "resume_interrupted"]);
 
+/**
+ * A run in an engine's process is steered through the server, which answers also while the kernel is busy with a cell. One
+ * that lives in the kernel is steered over its comm, wherever its events are read; only new runs are the server's. again:
+ * called when an interrupted run goes on, so that its log is followed anew.
+ */
+export function serverActions(server: Actions, steering: Actions, again: () => void): Actions {
+  const inEngine = steering === server;
+  return {
+    ...server,
+    commands: SERVER_COMMANDS,
+    restartEngine: inEngine ? server.restartEngine : undefined,
+    steer: async (command, args) => {
+      if (command !== "fork" && command !== "resume_interrupted") return steering.steer(command, args);
+      const answer = await server.steer(command, args);
+      if (command === "resume_interrupted") again();
+      return answer;
+    },
+  };
+}
+
 export function can(context: Context, command: string): boolean {
   return context.actions?.commands.has(command) ?? false;
 }
