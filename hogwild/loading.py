@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
 from hogwild.families import TRY, ModelFacts, facts_of, refuse, refuse_ranks
+from hogwild.norms import fuse_norms
 from hogwild.packed import pack
 from hogwild.seam import ATTENTION
 
@@ -104,6 +105,8 @@ def load(
         model.to(device, *([] if wanted == "auto" else [wanted]))
         pack(model)
     model.eval()
+    if device.type == "cuda" and device_map is None:
+        fuse_norms(model)
     return Loaded(model, _tokenizer(directory), facts_of(model), directory, placed=bool(placing))
 
 

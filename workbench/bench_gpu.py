@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from workbench.measuring import copy_bandwidth, decoding, device_events, measure, one_more, timed
+from workbench.measuring import copy_bandwidth, decoding, device_events, measure, one_more
 
 RESULTS = Path("kernels/RESULTS.md")
 CONTEXTS = (8192, 32768, 1024)
@@ -338,9 +338,7 @@ def model(report: Report, layers: int) -> None:
 
 
 def anatomy(report: Report, engine: Any, workers: int = 4, context: int = 8192, steps: int = 3) -> None:
-    """What one step is made of, kernel by kernel; and the same step with the norms of the layers in one kernel each."""
-    import torch
-
+    """What one step is made of, kernel by kernel."""
     prompt = engine.prefill([(31 * i) % engine.vocab_size for i in range(context)])
     step, own = decoding(engine, prompt, workers)
     step()
@@ -356,21 +354,6 @@ def anatomy(report: Report, engine: Any, workers: int = 4, context: int = 8192, 
     report.head("ms a step", "times", "kernel")
     for name, spent in sorted(took.items(), key=lambda one: -one[1])[:14]:
         report.row(f"{spent / steps / 1e3:.3f}", f"{count[name] / steps:.0f}", f"`{name[:90]}`")
-
-    def fused(norm: Any) -> Callable[[Any], Any]:
-        return lambda x: torch.nn.functional.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
-
-    plain = statistics.median(timed(step, engine.device) for _ in range(9))
-    norms = [module for module in engine.model.modules() if type(module).__name__.endswith("RMSNorm")]
-    for norm in norms:
-        norm.forward = fused(norm)
-    engine._runner.use_kernels()  # new graphs
-    step()
-    faster = statistics.median(timed(step, engine.device) for _ in range(9))
-    report.say(f"\nWith each of {len(norms)} norms as one kernel: {plain * 1e3:.2f} ms become {faster * 1e3:.2f} ms.")
-    for norm in norms:
-        del norm.forward
-    engine._runner.use_kernels()
     engine.release(prompt, *own)
 
 
@@ -382,6 +365,7 @@ def random_engine(layers: int, *, check: bool = True) -> Any:
     from hogwild import Engine
     from hogwild.families import facts_of
     from hogwild.loading import Loaded
+    from hogwild.norms import fuse_norms
     from hogwild.seam import ATTENTION
 
     config = LlamaConfig(
@@ -400,6 +384,7 @@ def random_engine(layers: int, *, check: bool = True) -> Any:
     try:
         with torch.device("cuda"):
             network = LlamaForCausalLM(config).eval()
+        fuse_norms(network)
     finally:
         torch.set_default_dtype(before)
     with tempfile.TemporaryDirectory() as folder:

@@ -28,6 +28,7 @@ from hogwild.embedded.recipe import Recipe, new_model
 from hogwild.embedded.shards import ShardPlan, Supply
 from hogwild.embedded.vocabulary import Vocabulary
 from hogwild.families import facts_of
+from hogwild.norms import fuse_norms
 from hogwild.prompting import WORKSHEETS
 from hogwild.replay import PackedReplay, Replay, packs
 from hogwild.seam import ATTENTION
@@ -55,20 +56,6 @@ def multiply_in_bfloat16(model: Any) -> None:
         attention = layer.self_attn
         for module in (layer.mlp, attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj):
             module.forward = wrapped(module.forward)
-
-
-def fuse_norms(model: Any) -> None:
-    """One kernel for each normalisation; the model's own, a handful of elementwise ones, take a third of a step."""
-
-    def fused(norm: Any) -> Callable[[Tensor], Tensor]:
-        def run(x: Tensor) -> Tensor:
-            return F.rms_norm(x, (x.shape[-1],), norm.weight.to(x.dtype), norm.variance_epsilon)
-
-        return run
-
-    for module in model.modules():
-        if type(module).__name__ == "Qwen3RMSNorm":
-            module.forward = fused(module)
 
 
 def chosen_logits(
