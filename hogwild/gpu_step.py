@@ -108,7 +108,7 @@ class _Decoding(Cache):
         self.windows = list(dict.fromkeys(kind.window for kind in facts.kinds))
         group = facts.num_heads // facts.num_kv_heads
         shape = gpu.shape_for(rows, group, facts.head_dim, cache.dtype, gpu.shared_memory(device))
-        self.programs = max(1, gpu.programs_at_once(device) // facts.num_kv_heads)
+        self.programs = shape.programs(device, facts.num_kv_heads)
         self.rows_per_tile, self.block = shape.rows(group), shape.block_n
         tiles = -(-rows // self.rows_per_tile)
         items = max(self.programs, tiles) + 1
@@ -244,8 +244,8 @@ class Kernels:
         else:
             graph.replay()
         assert logits is not None
-        # The next replay writes into the same memory. Nobody waits here: whoever wants the tokens does.
-        return logits.clone(), _Done(self.cache, feeds)
+        # The next replay writes into the same memory, so a copy. Nobody waits here: whoever wants the tokens does.
+        return logits.to(torch.float32, copy=True), _Done(self.cache, feeds)
 
     def _forward(self, decoding: _Decoding) -> Tensor:
         logits: Tensor = self.model(
@@ -255,7 +255,7 @@ class Kernels:
             use_cache=True,
             shared=decoding,
         ).logits[0]
-        return logits.float()
+        return logits
 
     def _captured(self, decoding: _Decoding) -> tuple[Any, Tensor | None]:
         """The step as a graph. A model that cannot be captured (it waits for the host) goes on without."""

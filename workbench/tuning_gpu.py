@@ -1,8 +1,8 @@
 """The group `tune` of `make bench-gpu`: which tiles and how many items make the decoding attention fastest on a device.
 
-In: nothing. Out: the five fastest settings of every shape beside the ones in use, for `hogwild_kernels.gpu.shape_for`
-and `programs_at_once`; every timing in a file beside the results. Settings are compiled by many processes at once, each
-of which also runs what it has compiled. Above: `bench_gpu.py`.
+In: nothing. Out: the five fastest settings of every shape beside the ones in use, for `hogwild_kernels.gpu.shape_for`;
+every timing in a file beside the results. Settings are compiled by many processes at once, each of which also runs what
+it has compiled. Above: `bench_gpu.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,6 @@ def sweep(report: Report) -> None:
 
     refused = _compile(report)
     bandwidth = copy_bandwidth(torch.device("cuda"))
-    processors = torch.cuda.get_device_properties().multi_processor_count
     report.say(f"\nTile sizes, 32 heads, 8 KV heads of 128, bf16; a copy moves {bandwidth / 1e9:.0f} GB/s:\n")
     report.head("workers", "context", "keys a tile", "warps", "stages", "items a processor", "us", "of copy")
     began = time.perf_counter()
@@ -49,13 +49,12 @@ def sweep(report: Report) -> None:
         problem, found = Problem(workers, context), []
         right = problem.ours().float()
         now = gpu.shape_for(workers, 4, 128, torch.bfloat16, gpu.shared_memory(problem.query.device))
-        per_now = gpu.programs_at_once(problem.query.device) / processors
         standing = _timed(problem)
-        report.row(*_cells(workers, context, now, f"{per_now:g} (in use)", standing, problem.moved / bandwidth))
+        report.row(*_cells(workers, context, now, f"{now.items} (in use)", standing, problem.moved / bandwidth))
         for shape, per in itertools.product(_shapes(workers), PER_PROCESSOR):
             if (workers, shape) in refused or time.perf_counter() - began > SWEEP_SECONDS:
                 continue
-            tuned = {"shape": shape, "programs": max(1, per * processors // 8)}
+            tuned = {"shape": replace(shape, items=per)}
             try:
                 off = float((problem.ours(**tuned).float() - right).abs().max() / right.abs().max())
                 took = _timed(problem, **tuned)
@@ -67,7 +66,7 @@ def sweep(report: Report) -> None:
                 report.say(f"{shape} with {per} items a processor is wrong: {off:.3g} of the largest number.")
                 continue
             found.append((took, per, shape))
-            row = {"workers": workers, "context": context, "per": per, "us": took * 1e6, **vars(shape)}
+            row = {"workers": workers, "context": context, "us": took * 1e6, **vars(tuned["shape"])}
             report.beside("tune", json.dumps(row) + "\n")
         for took, per, shape in sorted(found, key=lambda one: one[0])[:BEST]:
             report.row(*_cells(workers, context, shape, f"{per}", took, problem.moved / bandwidth))
@@ -126,7 +125,7 @@ def compile_and_run(workers: int, shape: Any) -> str:
 
     problem = _small(workers)
     try:
-        out = problem.ours(shape=shape, programs=8)
+        out = problem.ours(shape=shape)
         torch.cuda.synchronize()
         return "" if bool(torch.isfinite(out).all()) else "results that are not finite"
     except Exception as error:

@@ -32,22 +32,31 @@ WIDEST_TILE = 64
 PRODUCTS = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
 if triton.knobs.runtime.interpret:
     PRODUCTS[torch.bfloat16] = tl.float32
+WIDE_BYTES = 3 * 2 * 128 * 128 * 2 + 2048
+"""Shared memory for three stages of 128 keys and values of 128 16-bit numbers: by measurement (kernels/LOG.md) the
+fastest decoding tile on sm_90, whose multiprocessors have so much; each is then given one item at a time."""
 ITEMS_AT_ONCE = 16
 """Partial results that the combining pass loads at a time."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a kernel is compiled for: tile sizes and launch settings for one model on one device."""
+    """What a kernel is compiled for: tile sizes and launch settings for one model on one device. items: how many items
+    each multiprocessor is given at a time."""
 
     block_m: int
     block_n: int
     block_d: int
     num_warps: int
     num_stages: int
+    items: int = 2
 
     def rows(self, group: int) -> int:
         return self.block_m // group
+
+    def programs(self, device: torch.device, kv_heads: int) -> int:
+        """Items per KV head that the device works on at once."""
+        return max(1, self.items * multiprocessors(device) // kv_heads)
 
 
 @dataclass(frozen=True)
@@ -168,18 +177,17 @@ def attend_segments(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     shape: Shape | None = None,
-    programs: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """`query [heads, rows, head_dim]` over one layer of `segments`: output alike, and the shares with `mass`.
 
-    shape, programs: another tile, and another number of items per KV head, than the device's own (for tuning).
+    shape: another tile than the device's own (for tuning).
     """
     heads, num_rows, head_dim = query.shape
     group = heads // kv_heads
     if query.dtype not in DTYPES or query.stride(-1) != 1 or head_dim > 256 or group > 256:
         raise ValueError("Queries must be float16, bfloat16 or float32, dense, of at most 256 numbers per head.")
     shape = shape or shape_for(num_rows, group, head_dim, query.dtype, shared_memory(query.device))
-    programs = programs or max(1, programs_at_once(query.device) // kv_heads)
+    programs = shape.programs(query.device, kv_heads)
     tiling, items, pieces, tiles = plan.tiled(shape.rows(group), shape.block_n, programs)
     # Layout of the result as the model wants it next: rows first, so that no copy is needed.
     out = query.new_empty(num_rows, heads, head_dim).transpose(0, 1)
@@ -294,6 +302,8 @@ def shape_for(num_rows: int, group: int, head_dim: int, dtype: torch.dtype, shar
     if dtype.itemsize * block_d > 512:  # float32 of 256: a tile of half the rows keeps the sums in registers
         widest = max(widest // 2, triton.next_power_of_2(group))
     block_m = min(widest, max(16, triton.next_power_of_2(num_rows * group)))
+    if block_m <= 32 and block_d == 128 and dtype.itemsize == 2 and shared_bytes >= WIDE_BYTES:
+        return Shape(block_m, 128, block_d, 8, 3, items=1)
     stages = 3
     block_n = 128 if block_d <= 64 and dtype.itemsize == 2 else 64
     # Two programs on a multiprocessor hide each other's waiting, so one may take half of its memory.
@@ -311,9 +321,8 @@ def shared_memory(device: torch.device) -> int:
 
 
 @lru_cache
-def programs_at_once(device: torch.device) -> int:
-    """How many programs the device runs at once: two on each multiprocessor."""
-    return 2 * torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
+def multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
 @lru_cache

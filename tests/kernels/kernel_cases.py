@@ -105,9 +105,10 @@ def kernels_append(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.stack(held[::2]), torch.stack(held[1::2]), torch.stack(wanted[::2]), torch.stack(wanted[1::2])
 
 
-def engines_apart(folder: str, device: str = "cpu") -> list[float]:
+def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False) -> list[float]:
     """Largest differences of logits between an engine on the kernels and one on plain torch, step by step: a prompt,
-    headers of several lengths, then decoding while blocks grow, one is frozen and a worker joins; then with shares."""
+    headers of several lengths, then decoding while blocks grow, one is frozen and a worker joins; then with shares.
+    graphs: every decoding step has to have run as a CUDA graph."""
     from hogwild import Engine, Feed
 
     engines = [Engine.from_pretrained(folder, dtype="float32", device=device) for _ in range(2)]
@@ -128,6 +129,6 @@ def engines_apart(folder: str, device: str = "cpu") -> list[float]:
     for ours, plain in zip(ends[0][0], ends[1][0], strict=True):
         differences.append(float((ours - plain).abs().max()))
     differences += [abs(share - ends[1][1][block]) for block, share in ends[0][1].items()]
-    if device != "cpu":  # a model that could not be captured goes on without graphs, and would be as right
+    if graphs:  # a model that could not be captured goes on without graphs, and would be as right
         assert all(graph is not None for _, graph, _ in engines[0]._runner._kernels.graphs.values())
     return differences
