@@ -33,7 +33,7 @@ def read_yaml(text: str) -> Any:
         raise YamlRefused("it is nested too deeply") from error
     except YamlRefused:
         raise
-    except ValueError as error:  # a day that there is not, a number that is too long
+    except ValueError as error:  # a number that is too long
         raise YamlRefused(str(error)) from error
     return value
 
@@ -51,6 +51,10 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
                 seen.add((key.tag, key.value))
         made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return made
+
+
+# A day stays as it is written: JSON, in which rows are kept, has no days.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
 
 
 def _unfolded(value: Any, known: dict[int, int]) -> int:

@@ -200,6 +200,14 @@ def test_a_yaml_that_is_malformed_half_way_is_refused_with_its_place(tmp_path: P
         read_items(path)
 
 
+def test_days_in_a_yaml_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "- situation: s\n  suggestion: t\n  since: 2024-01-31\n  at: 2024-01-31 10:00:00\n"
+    )
+    (content,) = contents(tmp_path / "c.yaml")
+    assert (content["since"], content["at"]) == ("2024-01-31", "2024-01-31 10:00:00")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -210,7 +218,7 @@ def test_a_yaml_that_is_malformed_half_way_is_refused_with_its_place(tmp_path: P
         ),
         ("- &a\n  situation: s\n  suggestion: t\n  me: *a\n", "an alias of something that the alias is part of"),
         ("[" * 2000, "nested too deeply"),
-        ("- situation: s\n  suggestion: t\n  when: 2024-02-31\n", "day is out of range"),
+        (f"- situation: s\n  suggestion: t\n  n: {'9' * 5000}\n", "Exceeds the limit"),
     ],
 )
 def test_a_hostile_yaml_is_refused_before_it_takes_memory_or_time(tmp_path: Path, text: str, sentence: str) -> None:
