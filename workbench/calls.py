@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -24,6 +24,7 @@ from toolsets.policy import CallPolicy, Effect
 from toolsets.results import CallOutcome, History, ResultStore, reading_tool
 from toolsets.tool import Tool
 from workbench import events as ev
+from workbench.call_values import Call, Pending, Results
 from workbench.errors import UsageError
 from workbench.plan_reader import ReadCall, problem_text
 from workbench.told import logged
@@ -38,43 +39,6 @@ NOBODY: Final = (
     "It needs a person's approval, and nobody is there to give it: approve calls beforehand (--approve all), or run it "
     "where somebody can be asked."
 )
-
-
-@dataclass(slots=True)
-class Call:
-    """One call of the run. name: unique in the run. id: unique for its worker, the executor's. label: what the worker's
-    text calls it. needs: names of the calls that it refers to. outside: its text comes, at least in part, from outside.
-    """
-
-    name: str
-    number: int
-    worker: str
-    plan: str
-    id: str
-    label: str
-    tool: str
-    needs: tuple[str, ...] = ()
-    asking: bool = False
-    outside: bool = False
-    outcome: CallOutcome | None = None
-    decided_by: str = ""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    read: tuple[str, int] | None = None
-    """Where it reads on in a result: in which, and from which character on."""
-
-    @property
-    def ended(self) -> bool:
-        return self.outcome is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A call that waits for a person's word."""
-
-    call: str
-    worker: str
-    tool: str
-    arguments: Mapping[str, Any] = field(hash=False)
 
 
 @dataclass(slots=True)
@@ -423,29 +387,6 @@ class Calls:
             return False
         read = self._by_id.get(_split(str(arguments.get("result", ""))))
         return read is None or read.outside
-
-
-class Results(Mapping[str, Any]):
-    """What the calls of a run returned, whole, by the names that the log gives them: `run.results["c1"]`."""
-
-    def __init__(self, calls: Mapping[str, Call], store: ResultStore) -> None:
-        self._calls, self._store = calls, store
-
-    def __getitem__(self, name: str) -> Any:
-        call = self._calls.get(name)
-        if call is None:
-            raise KeyError(name)
-        if call.outcome is None:
-            raise UsageError(f"Call {name} has no result yet: it still runs, or waits.")
-        if not call.outcome.succeeded:
-            raise UsageError(f"Call {name} has no result: {call.outcome.text}")
-        return self._store.value(call.outcome.result_id)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([name for name, call in list(self._calls.items()) if call.outcome and call.outcome.succeeded])
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 def _read_back(text: str) -> Any:

@@ -28,7 +28,8 @@ from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise, neutralise_tool
 from workbench import events as ev
-from workbench.calls import Approve, Call, Calls
+from workbench.call_values import Call
+from workbench.calls import Approve, Calls
 from workbench.grammar import with_grammar
 from workbench.plan_reader import PlanEnded, PlanReader, Read
 from workbench.told import fitting, markers_of, result_text, special_tokens

@@ -41,7 +41,8 @@ from workbench.writer import RunWriter
 if TYPE_CHECKING:
     from hogwild import Engine
     from toolsets.chat import Chat
-    from workbench.calls import Approve, Calls, Pending
+    from workbench.call_values import Pending
+    from workbench.calls import Approve, Calls
     from workbench.driver import Driver
     from workbench.rehearsal import Past
     from workbench.replay import Proof

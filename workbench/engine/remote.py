@@ -22,7 +22,7 @@ from workbench.steering import Steerable
 from workbench.widget import mimebundle
 
 if TYPE_CHECKING:
-    from workbench.calls import Pending
+    from workbench.call_values import Pending
     from workbench.replay import Proof
 
 LOOK_S = 0.05
@@ -83,7 +83,7 @@ class RemoteRun(Steerable):
     @property
     def pending(self) -> tuple[Pending, ...]:
         """The calls that wait for a person's word: each has a `call` for `approve` and `reject`, and its arguments."""
-        from workbench.calls import Pending
+        from workbench.call_values import Pending
 
         if self.status != "running":
             return ()

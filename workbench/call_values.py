@@ -1,0 +1,73 @@
+"""The calls of a run as values: one call with its state, one that waits for a person's word, and what all returned.
+
+In: made and kept up to date by `calls`. Out: read by `driver`, `session` and whoever holds a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolsets.results import CallOutcome, ResultStore
+from workbench.errors import UsageError
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of the run. name: unique in the run. id: unique for its worker, the executor's. label: what the worker's
+    text calls it. needs: names of the calls that it refers to. outside: its text comes, at least in part, from outside.
+    """
+
+    name: str
+    number: int
+    worker: str
+    plan: str
+    id: str
+    label: str
+    tool: str
+    needs: tuple[str, ...] = ()
+    asking: bool = False
+    outside: bool = False
+    outcome: CallOutcome | None = None
+    decided_by: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    read: tuple[str, int] | None = None
+    """Where it reads on in a result: in which, and from which character on."""
+
+    @property
+    def ended(self) -> bool:
+        return self.outcome is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A call that waits for a person's word."""
+
+    call: str
+    worker: str
+    tool: str
+    arguments: Mapping[str, Any] = field(hash=False)
+
+
+class Results(Mapping[str, Any]):
+    """What the calls of a run returned, whole, by the names that the log gives them: `run.results["c1"]`."""
+
+    def __init__(self, calls: Mapping[str, Call], store: ResultStore) -> None:
+        self._calls, self._store = calls, store
+
+    def __getitem__(self, name: str) -> Any:
+        call = self._calls.get(name)
+        if call is None:
+            raise KeyError(name)
+        if call.outcome is None:
+            raise UsageError(f"Call {name} has no result yet: it still runs, or waits.")
+        if not call.outcome.succeeded:
+            raise UsageError(f"Call {name} has no result: {call.outcome.text}")
+        return self._store.value(call.outcome.result_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, call in list(self._calls.items()) if call.outcome and call.outcome.succeeded])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
