@@ -25,6 +25,15 @@ COMPACT = 8
 """So many neighbours in the history that were merged equally often become one block: a token is copied once per level,
 log8 of the run's steps in all, and there are never more than about 7 blocks per level."""
 
+
+def to_merge(levels: Sequence[int]) -> slice:
+    """The first `COMPACT` neighbours of a history that were merged equally often (`levels`), or an empty slice."""
+    for at in range(len(levels) - COMPACT + 1):
+        if len(set(levels[at : at + COMPACT])) == 1:
+            return slice(at, at + COMPACT)
+    return slice(0, 0)
+
+
 CLOSING_ROOM = 32
 """Tokens that are kept free in a full context for each part of the answer."""
 
@@ -394,11 +403,7 @@ class Collaboration:
     def _mergeable(self) -> list[Block]:
         """The first neighbours that were merged equally often, or nothing."""
         history = self.space.history
-        levels = [self._merged.get(block.id, 0) for block in history]
-        for at in range(len(history) - COMPACT + 1):
-            if len(set(levels[at : at + COMPACT])) == 1:
-                return history[at : at + COMPACT]
-        return []
+        return history[to_merge([self._merged.get(block.id, 0) for block in history])]
 
     def _ends_step(self, tokens: Sequence[int]) -> bool:
         name = next(name for name, worker in self.space.workers.items() if worker.step_ids is tokens)

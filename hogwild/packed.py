@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WORTH_PACKING = 128 << 20
+WORTH_PACKING = 16 << 20
 """Bytes of linear weights; fewer may stay in the processor's caches, where nothing is gained."""
-MOST_ROWS = 32
-"""Above this, the library's own product is bound by arithmetic and as fast."""
 
 
 class PackedLinear(nn.Linear):
@@ -27,8 +25,7 @@ class PackedLinear(nn.Linear):
     packed_version: int
 
     def forward(self, input: Tensor) -> Tensor:
-        rows = input.numel() // input.shape[-1]
-        if rows > MOST_ROWS or torch.is_grad_enabled() or self.weight._version != self.packed_version:
+        if torch.is_grad_enabled() or self.weight._version != self.packed_version:
             return F.linear(input, self.weight, self.bias)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
         return out

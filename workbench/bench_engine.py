@@ -27,6 +27,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 OWN = 16
 """Tokens that each worker has written when a step is timed."""
+STEPS, STEP_TOKENS = 500, 24
+"""Finished steps of a long run, and how long each is."""
 
 
 def random_engine(size: str) -> Any:
@@ -198,6 +200,55 @@ def memory(engine: Any) -> Iterator[Row]:
     engine.release(prompt, *own)
 
 
+def frozen_steps(engine: Any, quick: bool) -> Iterator[Row]:
+    """A step over a long history of finished steps, as a run with the interleaved layout compacts it."""
+    together = _History(engine, 1, STEPS * STEP_TOKENS)
+    compacted = _History(engine, STEPS, STEP_TOKENS)
+    yield ratio(
+        f"step over {STEPS} frozen steps, compacted / over the same tokens in one block",
+        lambda: seconds(compacted.step),
+        lambda: seconds(together.step),
+        "<= 1.15",
+        f"interleaved layout, two workers, steps of {STEP_TOKENS} tokens, merged as a run merges them: "
+        f"{len(compacted.blocks)} blocks are left",
+        rounds=7 if quick else 21,
+    )
+    together.close(), compacted.close()
+
+
+class _History:
+    """Two workers behind finished steps, whose keys are random, merged while they come as a run merges them."""
+
+    def __init__(self, engine: Any, steps: int, size: int) -> None:
+        import torch
+
+        from hogwild import Feed
+        from hogwild.collaboration import to_merge
+
+        torch.manual_seed(0)
+        facts, self.engine = engine.facts, engine
+        self.blocks: list[Any] = []
+        levels: list[int] = []
+        for _ in range(steps):
+            keys, values = torch.randn(2, facts.num_layers, facts.num_kv_heads, size, facts.head_dim)
+            self.blocks.append(engine.cache.restore([(keys, values)], frozen=True))
+            levels.append(0)
+            while (old := to_merge(levels)) != slice(0, 0):
+                self.blocks[old] = [engine.compact(self.blocks[old])]
+                levels[old] = [levels[old.start] + 1]
+        self.own = [engine.open_block() for _ in range(2)]
+        self.feeds = [Feed((*self.blocks, block), (5,)) for block in self.own]
+        engine.step_last([Feed(feed.view, [7] * OWN) for feed in self.feeds])
+
+    def step(self) -> None:
+        self.engine.step_last(self.feeds)
+        for block in self.own:
+            block.length -= 1
+
+    def close(self) -> None:
+        self.engine.release(*self.blocks, *self.own)
+
+
 def start(quick: bool) -> Iterator[Row]:
     """From the start of the process to the first token, against the import of torch and transformers."""
     python = sys.executable
@@ -238,4 +289,5 @@ def rows(quick: bool) -> Iterator[Row]:
     engine = random_engine("135m")
     yield from overhead(engine, quick)
     yield from memory(engine)
+    yield from frozen_steps(engine, quick)
     yield from shared_context(quick)

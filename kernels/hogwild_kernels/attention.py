@@ -9,7 +9,7 @@ Row r stands at local position t of its own block and was rotated by the model t
 so every segment stands where the row's view puts it, and nothing in it moves. One softmax runs over all segments.
 A sliding window is a lower bound beside the upper one (`first_seen`); a soft cap and sinks change the softmax.
 Above: `hogwild.runner` (a step) and `hogwild.replay` (a whole run at once). Beside: `gpu.py`, the same two functions
-for a CUDA device. Below: `rotary.py`.
+for a CUDA device. Below: `rotary.py`, `products.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from hogwild_kernels.products import is_long, scores_into, weighted
 from hogwild_kernels.rotary import Rotary, turn
 
 # Scores of one chunk of rows stay below this many elements, so that a long prefill does not build an L x L matrix.
@@ -176,8 +177,7 @@ def _attend_rows(
         folded = turned.reshape(len(keys), kv_heads, -1, query.shape[-1]).unbind(0)
     else:
         folded = (query.reshape(kv_heads, -1, query.shape[-1]),) * len(keys)
-    pieces = [mine @ theirs.transpose(1, 2) for mine, theirs in zip(folded, keys, strict=True)]
-    scores = torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
+    scores = _scores(folded, keys)
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if plan.bias is not None:
@@ -192,12 +192,24 @@ def _attend_rows(
         out = weights @ values
     else:
         split = weights.split(plan.sizes, dim=-1)
-        out = split[0] @ values[0]
+        out = weighted(split[0], values[0])
         for piece, value in zip(split[1:], values[1:], strict=True):
-            out = torch.baddbmm(out, piece, value)
+            out = out + weighted(piece, value) if is_long(piece, value) else torch.baddbmm(out, piece, value)
     shares = None
     if mass:
         per_head = torch.stack([piece.float().sum(-1) for piece in weights.split(plan.sizes, dim=-1)], dim=-1)
         shares = per_head.new_zeros(num_rows, len(plan.lengths))
         shares[:, [segment for segment, _, _ in plan.stretches]] = per_head.view(heads, num_rows, -1).mean(0)
     return out.view(heads, num_rows, -1), shares
+
+
+def _scores(folded: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
+    """`[kv_heads, n, total length]`: each segment's rows `[kv_heads, n, head_dim]` times its keys, side by side."""
+    if any(is_long(mine, theirs) for mine, theirs in zip(folded, keys, strict=True)):
+        lengths = [one.shape[1] for one in keys]
+        scores = folded[0].new_empty(*folded[0].shape[:2], sum(lengths))
+        for out, mine, theirs in zip(scores.split(lengths, dim=-1), folded, keys, strict=True):
+            scores_into(out, mine, theirs)
+        return scores
+    pieces = [mine @ theirs.transpose(1, 2) for mine, theirs in zip(folded, keys, strict=True)]
+    return torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]

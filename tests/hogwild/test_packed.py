@@ -7,13 +7,13 @@ import tiny_models
 import torch
 from torch import nn
 
-from hogwild.packed import MOST_ROWS, PackedLinear, _can_pack, pack
+from hogwild.packed import PackedLinear, _can_pack, pack
 
 pytestmark = pytest.mark.skipif(not _can_pack(), reason="this torch cannot pack weights")
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("rows", [1, 2, 5, MOST_ROWS, MOST_ROWS + 1])
+@pytest.mark.parametrize("rows", [1, 2, 5, 33, 300])
 def test_a_packed_layer_gives_what_the_layer_gave(rows: int, bias: bool) -> None:
     layer, x = nn.Linear(96, 160, bias=bias), torch.randn(1, rows, 96)
     with torch.inference_mode():
