@@ -1,9 +1,9 @@
 """Linear layers on a CPU with their weights packed once, in the order in which oneDNN reads them.
 
-In: a loaded model. Out: the same model, whose large float32 linear layers multiply few rows (a decoding step) by packed
-weights. The library's own product of a few rows is not bound by memory: on two cores of a server it reads weights at
-half the speed of a copy or less, packed ones at nearly all of it (kernels/LOG.md). Prefill, training and anything that
-changes a weight use the layer as it was. Above: `loading.py`.
+In: a loaded model. Out: the same model, whose large float32 linear layers multiply by packed weights. The library's own
+product of a few rows is not bound by memory: on two cores of a server it reads weights at half the speed of a copy or
+less, packed ones at nearly all of it; and of many rows (a prompt) it does half the arithmetic that the processor can
+(kernels/LOG.md). Training and anything that changes a weight use the layer as it was. Above: `loading.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WORTH_PACKING = 16 << 20
 
 
 class PackedLinear(nn.Linear):
-    """An `nn.Linear` that holds its weights a second time, packed for few rows."""
+    """An `nn.Linear` that holds its weights a second time, packed."""
 
     packed: Tensor
     packed_version: int

@@ -213,7 +213,8 @@ def frozen_steps(engine: Any, quick: bool) -> Iterator[Row]:
         f"{len(compacted.blocks)} blocks are left",
         rounds=7 if quick else 21,
     )
-    together.close(), compacted.close()
+    together.close()
+    compacted.close()
 
 
 class _History:
