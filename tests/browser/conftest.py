@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ sys.path += [
     str(HERE.parent / "hogwild"),
 ]  # tests/ is no package: helpers are found by path
 
-from lab_server import PAGE_S, Lab, answers, execute, free_port, open_lab, save_model  # noqa: E402
+from lab_server import PAGE_S, Lab, execute, free_port, open_lab, save_model  # noqa: E402
 
 from workbench import front_end  # noqa: E402
 from workbench.bench_panel import SETTINGS  # noqa: E402
@@ -88,21 +87,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         f"--ServerApp.root_dir={root}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True",
         "--ServerApp.jpserver_extensions=workbench.server=True",
     ]  # fmt: skip
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT, cwd=root)
-    made = Lab(f"http://127.0.0.1:{port}/", token, root, data, log, process, home)
-    try:
-        made.wait_for("the start of JupyterLab", lambda: answers(made))
-        yield made
-    finally:
-        for model in models_at(data):  # engines outlive their server, as they should for people
-            EngineClient(model, data).stop()
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    made = Lab(f"http://127.0.0.1:{port}/", token, root, data, log, command, environment, home)
+    yield made
+    for model in models_at(data):  # engines outlive their server, as they should for people
+        EngineClient(model, data).stop()
+    made.stop()
 
 
 @pytest.fixture(scope="session")

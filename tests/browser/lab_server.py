@@ -42,8 +42,31 @@ class Lab:
     root: Path
     data: Path
     log: Path
-    process: subprocess.Popen[bytes]
+    command: list[str]
+    environment: dict[str, str]
     home: Path = field(default_factory=Path)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as said:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=said, stderr=subprocess.STDOUT, cwd=self.root
+            )
+        try:
+            self.wait_for("the start of JupyterLab", lambda: answers(self))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def api(self, path: str, body: dict[str, Any] | None = None, method: str = "") -> Any:
         """A call of the workbench's server, as a program makes it: with the token."""

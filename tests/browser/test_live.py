@@ -11,6 +11,15 @@ from lab_server import Lab, execute, open_lab, press
 from workbench.log import RunLog
 from workbench.paths import log_path
 
+NO_SOCKETS = """{
+  const Real = WebSocket;
+  window.WebSocket = class extends Real {
+    constructor(url, ...more) {
+      if (String(url).includes("/workbench/")) throw new Error("no WebSockets here");
+      super(url, ...more);
+    }
+  };
+}"""
 LANES = "() => document.querySelector('.wb-lanes').innerText.length"
 
 
@@ -163,3 +172,34 @@ def test_the_panels_export_opens_as_a_notebook_that_shows_the_run(lab: Lab, at_l
     shown.locator(".wb-lane").first.wait_for()
     assert shown.locator(".wb-status[data-status='stopped']").count() == 1
     assert (lab.root / f"run-{endless_run}.ipynb").is_file()
+
+
+def test_two_tabs_show_one_run_one_of_them_without_websockets(
+    lab: Lab, at_lab: Any, page: Any, endless_run: str
+) -> None:
+    page.add_init_script(NO_SOCKETS)
+    open_lab(lab, page, secrets.token_hex(4))
+    polling, other = panel_of(page, endless_run), panel_of(at_lab, endless_run)
+    step(other, 1)
+    polling.locator(".wb-step", has_text="of 1").wait_for()
+    press(polling, "Stop")
+    for panel in (polling, other):
+        panel.locator(".wb-status[data-status='stopped']").wait_for()
+    assert polling.locator(".wb-lanes").inner_text() == other.locator(".wb-lanes").inner_text()
+
+
+def test_a_run_goes_on_while_the_server_is_restarted_and_its_panel_comes_back(
+    lab: Lab, page: Any, endless_run: str
+) -> None:
+    open_lab(lab, page, secrets.token_hex(4))
+    panel = panel_of(page, endless_run)
+    lab.stop()
+    try:
+        panel.locator(".wb-banner[data-kind='lost']").wait_for()
+    finally:
+        lab.start()
+    panel.locator(".wb-banner").wait_for(state="hidden")
+    lab.api(f"runs/{endless_run}/control", {"command": "step"})
+    panel.locator(".wb-step", has_text="of 1").wait_for()
+    lab.api(f"runs/{endless_run}/control", {"command": "stop"})
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
