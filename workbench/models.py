@@ -53,6 +53,8 @@ def load_engine(model: str, device: str = "cpu", dtype: str = "auto", tensor_par
         from hogwild.engine import Engine
         from hogwild.errors import BrokenModel, HogwildError, UnsupportedModel
 
+    if device == "cpu" and is_embedded(model):
+        _one_thread()  # before the engine is tried out: on a busy machine that alone takes a second with two
     try:
         with loading():
             engine = Engine.from_pretrained(
@@ -63,10 +65,14 @@ def load_engine(model: str, device: str = "cpu", dtype: str = "auto", tensor_par
     except HogwildError as error:  # no such model, device or dtype
         raise UsageError(str(error)) from error
     if engine.device.type == "cpu" and engine.model.num_parameters() < ONE_THREAD_BELOW:
-        import torch
-
-        torch.set_num_threads(1)
+        _one_thread()
     return engine
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 _LOADING = threading.RLock()
