@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,11 +60,8 @@ UNSEEN = Sheets(0.12, Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few"
 HINTED = Sheets(
     0.14, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})
 )
-TOGETHER = Sheets(
-    0.16,
-    Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.5, misleading=(0, 1)),
-    habits=CHECKED,
-)
+SHARED = Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.5, misleading=(0, 1))
+TOGETHER = Sheets(0.16, SHARED, habits=CHECKED)
 
 EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
 """One or two single calls by two workers."""
@@ -72,7 +69,23 @@ WHOLE_WORLD = (FIRST_STEPS, Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, 
 """From random weights to everything."""
 WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, HINTED, TOGETHER)),)
 """For a model that solves single calls already."""
-CURRICULA = {"whole": WHOLE_WORLD, "widen": WIDEN}
+MEND = (
+    Stage(
+        1.0,
+        ALL,
+        LAYOUT_SHARES,
+        (
+            replace(SINGLE, weight=0.08),
+            replace(MANY, weight=0.06),
+            Sheets(0.3, Scope((1, 4), {"plan": 0.5, "rounds": 0.5}), habits=Habits(busy=0.04)),
+            replace(UNSEEN, weight=0.3),
+            replace(HINTED, weight=0.06),
+            replace(TOGETHER, weight=0.2, scope=replace(SHARED, lines=0.9)),
+        ),
+    ),
+)
+"""For a model that knows the whole world, with more of what it is weak in."""
+CURRICULA = {"whole": WHOLE_WORLD, "widen": WIDEN, "mend": MEND}
 
 
 @dataclass(frozen=True)

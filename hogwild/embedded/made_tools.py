@@ -227,11 +227,20 @@ def _of_formula(formula: _Formula, rng: random.Random) -> Made:
 
 
 def _renamed(base: str, rng: random.Random, held_out: bool) -> Made:
-    """A built-in tool with another name, description, parameter names and parameter order."""
+    """A built-in tool with another name, description, parameter names and parameter order.
+
+    Parameters of one type keep their order: nothing else would tell which of two numbers is taken from the other.
+    """
     tool, bank = BUILTINS[base], PHRASES[base]
     properties = list(tool.parameters["properties"].items())
     rng.shuffle(properties)
-    words = rng.sample(WORDS_HELD_OUT if held_out else WORDS, len(properties))
+    names = list(tool.parameters["properties"])
+    for kind in ("integer", "number", "string"):
+        places = [at for at, (_, schema) in enumerate(properties) if schema["type"] == kind]
+        ordered = sorted((properties[at] for at in places), key=lambda one: names.index(one[0]))
+        for at, one in zip(places, ordered, strict=True):
+            properties[at] = one
+    words = rng.sample(WORDS_HELD_OUT, len(properties)) if held_out else _some_words(rng)[: len(properties)]
     renamed = {old: new for (old, _), new in zip(properties, words, strict=True)}
 
     def function(**given: Any) -> Any:

@@ -65,7 +65,9 @@ SKIPS: Final = {
     "train": ("<Please|Kindly> <skip|leave out|ignore|omit|cancel> <item|number> {n}.",
               "<Skip|Leave out|Ignore|Omit|Cancel> item {n}[, please].", "<We|I> do not need item {n}[ any more].",
               "Item {n} <is not needed any more|can be left out|is done already|is cancelled>.",
-              "<No need for|Never mind|Nobody needs> item {n}."),
+              "<No need for|Never mind|Nobody needs> item {n}.", "<Forget|Strike|Remove|Delete> item {n}[ for now].",
+              "You <may|should> <skip|ignore|forget> <item|number> {n}.", "Do not <do|answer|solve> item {n}.",
+              "<Let us|Let's> <drop|forget about|leave out> <number|question> {n}.", "Leave item {n} alone."),
     "held_out": ("Forget about item {n}, please.", "You can drop item {n}."),
 }  # fmt: skip
 ADDS: Final = {

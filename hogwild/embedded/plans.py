@@ -114,6 +114,10 @@ CONDITIONS: Final = {
         "<Find|Give|Compute> {2} if {a} is prime, and {3} if it is not.",
         "<Check|Test> <whether|if> {a} is <prime|a prime number>. <If it is|If so>, give {2}; <if not|otherwise>, {3}.",
         "{2} when {a} is prime, {3} when not.",
+        "In case {a} is <prime|a prime number>, <give|find> {2}; <or else|in the other case>, {3}.",
+        "<Find|Compute|Take> {2}, provided that {a} is <prime|a prime>, or else {3}.",
+        "Should {a} be <prime|a prime number>, <give|take> {2}, and <else|otherwise> {3}.",
+        "Depending on whether {a} is prime or not, <give|find> {2} or {3}.",
     ),
     "held_out": ("Give {2} in case {a} is a prime, or else {3}.",),
 }

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from hogwild.embedded.phrases import (
@@ -115,13 +116,30 @@ def held_out_year(year: int) -> bool:
 
 def coined(rng: random.Random) -> str:
     """A word that nobody has seen, for training: whoever learns it by heart gains nothing."""
-    if rng.random() < 0.57:  # the beginning of one word and the end of another: cut into tokens as words are
+    form = rng.random()
+    if form < 0.4:  # letters that follow one another as in words
+        word = rng.choice(WORDS)[:2]
+        while len(word) < 11 and (nexts := _following().get(word[-2:])) and (letter := rng.choice(nexts)):
+            word += letter
+        if len(word) > 2 and word not in WORDS_HELD_OUT:
+            return word
+    if form < 0.75:  # the beginning of one word and the end of another: cut into tokens as words are
         first, second = rng.sample(WORDS, 2)
         blend = first[: rng.randint(1, len(first))] + second[-rng.randint(1, len(second)) :]
         if blend not in WORDS_HELD_OUT and len(blend) <= 11:
             return blend
     letters = [rng.choice("bcdfghjklmnpqrstvwxz" if i % 2 else "aeiouylnrst") for i in range(10)]
     return "".join(letters[: rng.randint(3, 9)])
+
+
+@lru_cache
+def _following() -> dict[str, list[str]]:
+    """For two letters, what comes after them in the training words; "" for an end."""
+    found: dict[str, list[str]] = {}
+    for word in WORDS:
+        for at in range(len(word) - 1):
+            found.setdefault(word[at : at + 2], []).append(word[at + 2 : at + 3])
+    return found
 
 
 def make_worksheet(
