@@ -75,10 +75,9 @@ MEND = (
         ALL,
         LAYOUT_SHARES,
         (
-            replace(SINGLE, weight=0.08),
-            replace(MANY, weight=0.06),
+            replace(SINGLE, weight=0.1),
             Sheets(0.3, Scope((1, 4), {"plan": 0.5, "rounds": 0.5}), habits=Habits(busy=0.04)),
-            replace(UNSEEN, weight=0.3),
+            replace(UNSEEN, weight=0.34),
             replace(HINTED, weight=0.06),
             replace(TOGETHER, weight=0.2, scope=replace(SHARED, lines=0.9)),
         ),

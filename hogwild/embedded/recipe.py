@@ -58,8 +58,8 @@ class Recipe:
 
 PRESETS: Final[dict[str, Recipe]] = {
     "cpu": Recipe(),
-    # 13.4 million parameters, 27 MB in half precision; 15 minutes of learning, so that with tokenizer, export and
-    # evaluation one command takes less than 25.
+    # 13.4 million parameters, 27 MB in half precision. On an H200 with 13 processes that make data 540,000 tokens/s are
+    # learned from, so that with tokenizer, export and evaluation one command takes less than 25 minutes.
     "gpu": Recipe(
         hidden_size=384,
         layers=8,
@@ -71,8 +71,8 @@ PRESETS: Final[dict[str, Recipe]] = {
         context=8192,
         tokens_per_step=49_152,
         shard_tokens=190_000,
-        max_tokens=400_000_000,
-        minutes=15.0,
+        max_tokens=300_000_000,
+        minutes=9.0,
         warmup_steps=200,
         decay_from=0.5,
         lr=3e-3,

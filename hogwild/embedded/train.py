@@ -3,9 +3,9 @@
 In: nothing but the phrase bank and the tools; with `--model`, a model directory. Out: a model directory that plain
 `transformers` loads; with `--model`, a LoRA adapter and the merged model. Below: `training.py`, `fine_tune.py`.
 
-    python -m hogwild.embedded.train --preset gpu --out runs/embedded       one GPU, some 20 minutes
+    python -m hogwild.embedded.train --preset gpu --out runs/embedded       one GPU, some 10 minutes of learning
     python -m hogwild.embedded.train --out runs/embedded                    a CPU, in as many sittings as you like
-    python -m hogwild.embedded.train --begin-with DIR --curriculum widen    go on from a model
+    python -m hogwild.embedded.train --begin-with DIR --curriculum mend     go on from a model
     python -m hogwild.embedded.train --model DIR --out runs/mine            teach your own model
 """
 
