@@ -169,6 +169,8 @@ WORKSHEETS = Prompting(
     plan_end="\n",
     concepts="\nConcepts:\n{concepts}",
     check="Is this done twice?\n",
+    # Its training shows results bare. They are neutralised all the same, and it takes no instructions from them.
+    untrusted="{content}",
 )
 """What the embedded model is trained with; a model directory's own prompting.json says what its model was."""
 

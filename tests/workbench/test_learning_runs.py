@@ -49,6 +49,32 @@ def test_the_embedded_model_is_shown_the_tool_that_its_own_runs_taught(learnt: t
         assert bench.tools.why(run.id, row_id)
 
 
+GRAVEL = '''def gravel_price(tons: float, rate: float) -> float:
+    """Price of gravel.
+
+    >>> gravel_price(3, 20)
+    60
+    """
+    return tons * rate
+'''
+
+
+def test_the_embedded_model_calls_a_tool_that_a_person_imported_and_approved(tmp_path: Path) -> None:
+    """It has never seen the tool; the library finds it for the question, and its code runs in the sandbox."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "gravel.py").write_text(GRAVEL, encoding="utf-8")
+    with Workbench(workers=2, data_dir=tmp_path / "data") as bench:
+        bench.tools.import_from(tmp_path / "tools").apply()
+        (tool,) = bench.tools.rows(states=("proposed",))
+        bench.tools.approve(tool.id)
+        run = bench.run("1. What is the price of gravel for tons 4 and rate 25?\n2. What is the sum of 4 and 9?")
+        assert run.wait(120)
+        assert [item["answer"] for item in run.items] == ["100", "13"]
+        calls = [event.payload for event in run.events() if isinstance(event.payload, ev.CallPlanned)]
+        assert ("gravel_price", {"tons": 4, "rate": 25}) in [(one.tool, one.arguments) for one in calls]
+        assert bench.tools.why(run.id, tool.id)
+
+
 def test_a_later_run_calls_it_and_the_library_knows(learnt: tuple[Path, str, str], tmp_path: Path) -> None:
     folder, row_id, name = learnt
     chains = (
