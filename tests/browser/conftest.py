@@ -136,5 +136,9 @@ def at_lab(lab_page: Any) -> Any:
     """The page at JupyterLab's launcher, with nothing else open."""
     execute(lab_page, "application:close-all")
     lab_page.locator(".wb-main").first.wait_for(state="detached")
+    # JupyterLab asks before it closes a notebook that was run; it opens a launcher when the last tab has gone.
+    lab_page.locator(".jp-Launcher:visible, .jp-Dialog").first.wait_for()
+    if lab_page.locator(".jp-Dialog").count():
+        lab_page.locator(".jp-Dialog").get_by_role("button", name="Discard").click()
     lab_page.locator(".jp-Launcher").first.wait_for()
     return lab_page
