@@ -173,12 +173,12 @@ def _draw(rows: Tensor, hows: Sequence[Sampling], numbers: Sequence[float], rank
         for how, number in zip(hows, numbers, strict=True)
     ]
     temperature, top_k, top_p, min_p, number = _at_once(settings, torch.float64, rows.device)[:, :, None].unbind(1)
-    rows = (rows - rows.amax(-1, keepdim=True)) / temperature
     order = None
-    if ranked:
+    if ranked:  # before anything is rounded: a tiny difference is an order still
         rows, order = rows.sort(dim=-1, descending=True, stable=True)
         last = (top_k.long() - 1).clamp(max=rows.shape[1] - 1)
         rows = rows.masked_fill(rows < rows.gather(1, last), float("-inf"))
+    rows = (rows - rows.amax(-1, keepdim=True)) / temperature
     likely = rows.exp()
     weights = (likely * WHOLE).long().masked_fill(likely < min_p, 0)
     if ranked:
