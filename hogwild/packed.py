@@ -1,13 +1,18 @@
 """Linear layers on a CPU with their weights packed once, in the order in which oneDNN reads them.
 
-In: a loaded model. Out: the same model, whose large float32 linear layers multiply by packed weights. The library's own
-product of a few rows is not bound by memory: on two cores of a server it reads weights at half the speed of a copy or
-less, packed ones at nearly all of it; and of many rows (a prompt) it does half the arithmetic that the processor can
-(kernels/LOG.md). Training and anything that changes a weight use the layer as it was. Above: `loading.py`.
+In: a loaded model. Out: the same model, whose large linear layers multiply by packed weights: in float32, and in
+bfloat16 on a processor that multiplies it. The library's own product of a few rows is not bound by memory: on two cores
+of a server it reads weights at half the speed of a copy or less, packed ones at nearly all of it; and of many rows (a
+prompt) it does half the arithmetic that the processor can (kernels/LOG.md). Training and anything that changes a weight
+use the layer as it was. Above: `loading.py`, `embedded/training.py`.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,18 +36,25 @@ class PackedLinear(nn.Linear):
         return out
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has units for it; where it has none, emulation is some fifty times slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:
-    """Pack the model's linear layers if they are large, and say how many were packed. Costs their memory once more."""
+    """Pack the model's linear layers if they are large, and say how many were packed. Costs their memory once more, and
+    is left undone where that would be more than half of what is free."""
     layers = [
         module
         for module in model.modules()
         if type(module) is nn.Linear
         # A quantised weight, or a part of one that is shared out, is a tensor of its own kind in the same layer.
         and type(module.weight) is nn.Parameter
-        and module.weight.dtype == torch.float32
         and module.weight.device.type == "cpu"
+        and _can_pack(module.weight.dtype)
     ]
-    if sum(layer.weight.nbytes for layer in layers) < least_bytes or not _can_pack():
+    num_bytes = sum(layer.weight.nbytes for layer in layers)
+    if num_bytes < least_bytes or 2 * num_bytes > _free_bytes():
         return 0
     for layer in layers:
         packed: Any = layer
@@ -57,13 +69,27 @@ def _packed(weight: Tensor) -> Tensor:
     return out
 
 
-def _can_pack() -> bool:
-    """This torch has oneDNN's packed product, and it is right."""
+@cache
+def _can_pack(dtype: torch.dtype) -> bool:
+    """This torch has oneDNN's packed product of this type, and it is right."""
     if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype != torch.float32 and not (dtype == torch.bfloat16 and multiplies_bfloat16()):
         return False
     weight, rows = torch.linspace(-1, 1, 32 * 48).view(32, 48), torch.linspace(-1, 1, 3 * 48).view(1, 3, 48)
     try:
-        out = torch.ops.mkldnn._linear_pointwise(rows, _packed(weight), None, "none", [], "")
+        packed = _packed(weight.to(dtype))
+        out = torch.ops.mkldnn._linear_pointwise(rows.to(dtype), packed, None, "none", [], "")
     except (RuntimeError, AttributeError):
         return False
-    return torch.allclose(out, F.linear(rows, weight), atol=1e-4)
+    close = 1e-4 if dtype == torch.float32 else 0.05
+    return torch.allclose(out.float(), F.linear(rows, weight), atol=close, rtol=close)
+
+
+def _free_bytes() -> float:
+    """Memory that could be taken, where the system tells."""
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    except OSError:
+        found = None
+    return 1024 * int(found[1]) if found else math.inf

@@ -151,13 +151,14 @@ def _forward(model: Any, token_ids: Tensor, positions: Tensor, shared: Shared, *
 
 
 class Replay:
-    """Several strips packed into one forward; the `shared` of the seam."""
+    """Several strips packed into one forward; the `shared` of the seam. It attends in `dtype`."""
 
     def __init__(
         self, strips: Sequence[Strip], facts: ModelFacts, *, device: torch.device | str = "cpu", dtype: torch.dtype
     ) -> None:
         self.strips = strips
         self.facts = facts
+        self.dtype = dtype
         self.kept: dict[int, tuple[Tensor, Tensor]] | None = None
         """Keys and values `[kv_heads, N, head_dim]` of every layer, where they are asked for: set it to {} before."""
         self.token_ids = torch.cat([strip.token_ids for strip in strips])[None].to(device)
@@ -186,14 +187,14 @@ class Replay:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
         if self.kept is not None:
             self.kept[layer] = key, value
-        sizes = [len(strip.token_ids) for strip in self.strips]
-        packed = zip(query.split(sizes, 1), key.split(sizes, 1), value.split(sizes, 1), strict=True)
+        sizes, given = [len(strip.token_ids) for strip in self.strips], query.dtype
+        packed = zip(*(x.to(self.dtype).split(sizes, 1) for x in (query, key, value)), strict=True)
         parts = [
             part
             for strip, plans, (q, k, v) in zip(self.strips, self.plans, packed, strict=True)
             for part in self._attend_strip(layer, strip, plans, q, k, v, how)
         ]
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1).to(given)
 
     def _attend_strip(
         self,

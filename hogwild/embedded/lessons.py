@@ -63,6 +63,8 @@ HINTED = Sheets(
 SHARED = Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.5, misleading=(0, 1))
 TOGETHER = Sheets(0.16, SHARED, habits=CHECKED)
 
+LONG_SHAPES = ("chain2", "chain3", "chain3", "chain4", "chain4", "fan2", "fan3", "diamond")
+
 EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
 """One or two single calls by two workers."""
 WHOLE_WORLD = (FIRST_STEPS, Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, HINTED, TOGETHER)))
@@ -76,10 +78,12 @@ MEND = (
         LAYOUT_SHARES,
         (
             replace(SINGLE, weight=0.1),
-            Sheets(0.3, Scope((1, 4), {"plan": 0.5, "rounds": 0.5}), habits=Habits(busy=0.04)),
+            replace(MANY, weight=0.03),
+            replace(LONG, weight=0.01),
+            Sheets(0.3, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
             replace(UNSEEN, weight=0.34),
-            replace(HINTED, weight=0.06),
-            replace(TOGETHER, weight=0.2, scope=replace(SHARED, lines=0.9)),
+            replace(HINTED, weight=0.08),
+            replace(TOGETHER, weight=0.14, scope=replace(SHARED, lines=0.9)),
         ),
     ),
 )

@@ -37,13 +37,15 @@ has more than 300."""
 @dataclass(frozen=True, slots=True)
 class Made:
     """A tool, and how it is asked for. noun: with a slot for each parameter. base: the built-in tool that it is under
-    another name, empty for others; renamed: from that tool's parameters to this one's."""
+    another name, empty for others; renamed: from that tool's parameters to this one's. means: its words mean something,
+    it is not an invented one."""
 
     tool: Tool
     noun: str
     kinds: dict[str, Kind] = field(hash=False)
     base: str = ""
     renamed: dict[str, str] = field(default_factory=dict, hash=False)
+    means: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,14 +276,15 @@ def _invented(rng: random.Random, held_out: bool) -> Made:
     rng.shuffle(asked)
     listing = asked[0] if len(asked) == 1 else f"{', '.join(asked[:-1])} and {asked[-1]}"
     noun = f"the {description.lower()} for {listing}"
-    return _made(_name(rng, held_out, thing), description, noun, kinds, _computes(rng, list(kinds)))
+    made = _made(_name(rng, held_out, thing), description, noun, kinds, _computes(rng, list(kinds)))
+    return replace(made, means=False)
 
 
 def _some_words(rng: random.Random) -> list[str]:
-    """Different words for one tool, half of them coined, so that reading does not rest on words that are known."""
+    """Different words for one tool, most of them coined, so that reading does not rest on words that are known."""
     words: dict[str, None] = {}
     while len(words) < 6:
-        words[rng.choice(WORDS) if rng.random() < 0.5 else coined(rng)] = None
+        words[rng.choice(WORDS) if rng.random() < 0.3 else coined(rng)] = None
     return list(words)
 
 
@@ -296,6 +299,8 @@ def _kinds(rng: random.Random, words: tuple[str, ...]) -> dict[str, Kind]:
 def _name(rng: random.Random, held_out: bool, thing: str) -> str:
     starts, middles = (_STARTS_HELD_OUT, _MIDDLES_HELD_OUT) if held_out else (_STARTS, _MIDDLES)
     made = rng.choice(starts) + rng.choice(middles)
+    if not held_out and rng.random() < 0.7:
+        made = coined(rng)
     form = rng.random()
     if form < 0.4:
         return made + rng.choice(middles)

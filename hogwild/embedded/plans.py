@@ -60,6 +60,9 @@ LONGER: Final = {
         " <Then|Next|After that|And then|Now> <what is|give|find|compute> "
         "{:<that result|the last result|the new value|what comes out|it>}<?|.>",
         " Next step: {:<the result|that>}.",
+        " <Then|Next|At last|Last|In the end|And then>[,] <what is|give|find|tell me> {:<the|this|our> "
+        "[current|latest|running|present] <value|number|figure|amount|answer|result> "
+        "[now|up to now|by then|up to here|at this point]}<?|.>",
     ),
     "held_out": (" Finally, what is {:the value so far}?",),
 }
@@ -118,6 +121,8 @@ CONDITIONS: Final = {
         "<Find|Compute|Take> {2}, provided that {a} is <prime|a prime>, or else {3}.",
         "Should {a} be <prime|a prime number>, <give|take> {2}, and <else|otherwise> {3}.",
         "Depending on whether {a} is prime or not, <give|find> {2} or {3}.",
+        "<Give|Find|Compute|Take|Tell me> {2} <if|when|as long as|only if|in the event that|assuming that|given that> "
+        "{a} <is|turns out> <prime|a prime|a prime number>, <or else|else|otherwise|but otherwise|or, if not,> {3}.",
     ),
     "held_out": ("Give {2} in case {a} is a prime, or else {3}.",),
 }
@@ -276,8 +281,10 @@ def _chain(draw: Draw, length: int) -> Task:
     plan = _Plan(draw)
     first = plan.free(draw.rng.choice(_FIRST))
     question = _fill(plan, _wording(draw, CHAINS), [first], [(), ("$1",)])
+    template = ""
     for number in range(2, length):
-        template = _wording(draw, LONGER).replace("{:", "{2:")
+        if not template or draw.held_out or draw.rng.random() < 0.6:  # else in the same words again
+            template = _wording(draw, LONGER).replace("{:", "{2:")
         question += _fill(plan, template, [""], [(), (f"${number}",)])
     return plan.task(question)
 

@@ -29,16 +29,12 @@ from hogwild.embedded.shards import ShardPlan, Supply
 from hogwild.embedded.vocabulary import Vocabulary
 from hogwild.families import facts_of
 from hogwild.norms import fuse_norms
+from hogwild.packed import multiplies_bfloat16
 from hogwild.prompting import WORKSHEETS
 from hogwild.replay import PackedReplay, Replay, packs
 from hogwild.seam import ATTENTION
 
 EVAL_SEED: Final = 10_000_000
-
-
-def has_bfloat16_units() -> bool:
-    """Whether this CPU multiplies in bfloat16; where it does not, emulation is some fifty times slower than float32."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def multiply_in_bfloat16(model: Any) -> None:
@@ -56,6 +52,7 @@ def multiply_in_bfloat16(model: Any) -> None:
         attention = layer.self_attn
         for module in (layer.mlp, attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj):
             module.forward = wrapped(module.forward)
+    model.lm_head.forward = wrapped(model.lm_head.forward)
 
 
 def chosen_logits(
@@ -84,7 +81,8 @@ class Training:
         self.model = model.to(recipe.device)
         self.model.set_attn_implementation(ATTENTION)
         self.on_gpu = recipe.device != "cpu"
-        if recipe.bfloat16 and not self.on_gpu and has_bfloat16_units():
+        self.bfloat16 = recipe.bfloat16 and (self.on_gpu or multiplies_bfloat16())
+        if self.bfloat16 and not self.on_gpu:
             multiply_in_bfloat16(self.model)
         if self.on_gpu:
             fuse_norms(self.model)
@@ -97,7 +95,7 @@ class Training:
                 matrices,
                 recipe.lr,
                 weight_decay=recipe.weight_decay,
-                dtype=torch.bfloat16 if self.on_gpu or has_bfloat16_units() else torch.float32,
+                dtype=torch.bfloat16 if self.on_gpu or multiplies_bfloat16() else torch.float32,
             ),
             torch.optim.AdamW(others, lr=recipe.embedding_lr, betas=(0.9, 0.95), weight_decay=0.0),
         ]
@@ -175,11 +173,11 @@ class Training:
         return loss.detach()
 
     def logits(self, given: Batch | PackedBatch) -> Tensor:
-        dtype = torch.bfloat16 if self.on_gpu and self.recipe.bfloat16 else torch.float32
+        dtype = torch.bfloat16 if self.bfloat16 else torch.float32
         return chosen_logits(self.model, given, self.facts, device=self.recipe.device, dtype=dtype)
 
     def precision(self) -> AbstractContextManager[Any]:
-        if self.on_gpu and self.recipe.bfloat16:
+        if self.on_gpu and self.bfloat16:
             return torch.autocast(self.recipe.device, torch.bfloat16)
         return nullcontext()
 

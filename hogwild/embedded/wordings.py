@@ -70,6 +70,7 @@ WORDINGS: dict[str, Wordings] = {
         nouns=(
             "[the value of ]{a} <minus|-|less> {b}", "the <difference|gap> <of|from|between> {a} <and|to> {b}", "what <is left|remains|stays> <of|from> {a} <after removing|without|minus|when you remove> {b}", "{b} <deducted|removed|taken off|taken|subtracted> from {a}",
             "{a} <lowered by|reduced by|without|diminished by> {b}", "the <rest|remainder left> when <you take|we take> {b} <off|away from> {a}", "the <amount|number|value> {b} <below|under|smaller than> {a}", "<how much|what> {a} <exceeds {b} by|is above {b}>",
+            "{a} <with|once|after> {b} <removed|taken off|subtracted|is gone|is taken off>",
         ),
         questions=(
             "<Subtract|Take away|Deduct|Remove|Take> {b} from {a}<.|!|, please.>", "<From|Out of> {a} <take|remove|deduct|take away> {b}<.|, what is left?|. What remains?>", "<When|If|Suppose> <I|we|someone> <remove|removes|subtract|lose> {b} <from|out of> {a}<,|:> <what is left|what remains|how much is there still>?",
@@ -83,6 +84,7 @@ WORDINGS: dict[str, Wordings] = {
         nouns=(
             "[the value of ]{a} <times|*|x|multiplied with> {b}", "the product <of|from|for> [the two numbers ]{a} <and|with> {b}", "what {a} <times|multiplied by> {b} <makes|gives|comes to>", "<the amount|the number|the value> <you get|we get|one gets> by multiplying {a} <and|with|by> {b}",
             "{a} <lots|groups|sets> of {b}", "the multiplication of {a} <and|by|with> {b}", "{a} <scaled by|multiplied with> {b}",
+            "{a} <taken|counted|repeated|added up> {b} times[ over]",
         ),
         questions=(
             "<Multiply|Take the product of> {a} <and|with|by> {b}<.|!|, please.>", "<When|If|Suppose> <I|we|someone> <multiply|multiplies> {a} <and|with|by> {b}<,|:> <what comes out|what is it|how much is it>?", "<Starting with|Start with|Begin with> {a}<, multiply by|, then multiply with|; times> {b}<.|. What comes out?>",
@@ -95,6 +97,7 @@ WORDINGS: dict[str, Wordings] = {
         nouns=(
             "[the value of ]{a} <divided by|/|over|split by> {b}", "the quotient <of|from|for> {a} <and|by|over> {b}", "what {a} <divided by|over> {b} <makes|gives|comes to>", "<the amount|the number|the value> <you get|we get|one gets> by dividing {a} <by|into> {b}[ equal parts]", "{a} <shared among|cut into|spread over|split among> {b}",
             "the division of {a} <by|through> {b}", "<a share|each share|one share> of {a} <among|for|between> {b}", "the {b}th part of {a}",
+            "<one|each> of <the |>{b} <pieces|shares|portions> <of|made of|cut from> {a}", "<one|each> <part|piece|portion> when {a} is <cut|split|divided> <in|into> {b}",
         ),
         questions=(
             "<Divide|Split|Share> {a} <by|into|through|among> {b}<.|!|, please.>", "<When|If|Suppose> <I|we|someone> <divide|divides|split|splits> {a} <by|into> {b}[ parts]<,|:> <what comes out|how much is it|what does one part hold|how big is the result>?", "<Starting with|Start with|Begin with> {a}<, divide by|, then divide by> {b}<.|. What comes out?>",

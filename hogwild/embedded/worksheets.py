@@ -22,6 +22,7 @@ from hogwild.embedded.phrases import (
     WORDS,
     WORDS_HELD_OUT,
 )
+from hogwild.embedded.pieces import PIECES
 from hogwild.embedded.wordings import FRAMES, WORDINGS, unfold
 from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
@@ -117,13 +118,17 @@ def held_out_year(year: int) -> bool:
 def coined(rng: random.Random) -> str:
     """A word that nobody has seen, for training: whoever learns it by heart gains nothing."""
     form = rng.random()
-    if form < 0.4:  # letters that follow one another as in words
+    if form < 0.6:  # so that no piece of a word stays unlearned
+        word = "".join(rng.sample(PIECES, rng.choice((1, 2, 2, 2, 3))))[:12]
+        if word not in WORDS_HELD_OUT:
+            return word
+    if form < 0.76:  # letters that follow one another as in words
         word = rng.choice(WORDS)[:2]
         while len(word) < 11 and (nexts := _following().get(word[-2:])) and (letter := rng.choice(nexts)):
             word += letter
         if len(word) > 2 and word not in WORDS_HELD_OUT:
             return word
-    if form < 0.75:  # the beginning of one word and the end of another: cut into tokens as words are
+    if form < 0.9:  # the beginning of one word and the end of another: cut into tokens as words are
         first, second = rng.sample(WORDS, 2)
         blend = first[: rng.randint(1, len(first))] + second[-rng.randint(1, len(second)) :]
         if blend not in WORDS_HELD_OUT and len(blend) <= 11:

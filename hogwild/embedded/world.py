@@ -29,6 +29,10 @@ SHELVES: Final = 64
 """Training draws from so many shelves; a held-out worksheet from the one held-out shelf of seed 0."""
 
 
+INVENTED_AGAIN: Final = 0.6
+"""How often training draws again where an invented tool came up."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """What may occur on a worksheet.
@@ -144,6 +148,9 @@ class _Sheet:
         """A question for a tool of the shelf."""
         while True:
             one = self.rng.choice(self.shelf)
+            # In training the few tools that mean something come more often than the many invented ones.
+            if self.split == "train" and not one.means and self.rng.random() < INVENTED_AGAIN:
+                continue
             # Beside its own double a built-in tool could be meant as well.
             if one.base and not self.only_made:
                 continue

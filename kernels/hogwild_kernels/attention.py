@@ -26,6 +26,9 @@ from hogwild_kernels.rotary import Rotary, turn
 
 # Scores of one chunk of rows stay below this many elements, so that a long prefill does not build an L x L matrix.
 MAX_SCORES = 1 << 25
+SHORT, TOGETHER = 256, 1024
+"""Values of neighbours of at most so many tokens each, and so many together, are put side by side and multiplied at
+once: a call takes some ten microseconds however little it multiplies, and eight workers have eight short blocks."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,20 @@ class AttentionPlan:
     def sizes(self) -> list[int]:
         """Tokens per stretch."""
         return [stop - start for _, start, stop in self.stretches]
+
+    @cached_property
+    def spans(self) -> list[slice]:
+        """The stretches, short neighbours together."""
+        spans: list[slice] = []
+        held = TOGETHER  # tokens of the last span, which takes no other one if it is long
+        for at, size in enumerate(self.sizes):
+            if size <= SHORT and held + size <= TOGETHER:
+                spans[-1] = slice(spans[-1].start, at + 1)
+                held += size
+            else:
+                spans.append(slice(at, at + 1))
+                held = size if size <= SHORT else TOGETHER
+        return spans
 
     @cached_property
     def whole(self) -> bool:
@@ -185,15 +202,18 @@ def _attend_rows(
     if sinks is not None:
         column = sinks.to(scores.dtype).view(kv_heads, -1, 1, 1).expand(kv_heads, -1, num_rows, 1)
         scores = torch.cat([scores, column.reshape(kv_heads, -1, 1)], dim=-1)
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+    weights = torch.softmax(scores, dim=-1)  # by float32 for the shorter types, too
     if sinks is not None:
         weights = weights[..., :-1]
     if isinstance(values, Tensor):
         out = weights @ values
     else:
-        split = weights.split(plan.sizes, dim=-1)
-        out = weighted(split[0], values[0])
-        for piece, value in zip(split[1:], values[1:], strict=True):
+        joined = [
+            values[at.start] if at.stop - at.start == 1 else torch.cat(list(values[at]), dim=1) for at in plan.spans
+        ]
+        split = weights.split([value.shape[1] for value in joined], dim=-1)
+        out = weighted(split[0], joined[0])
+        for piece, value in zip(split[1:], joined[1:], strict=True):
             out = out + weighted(piece, value) if is_long(piece, value) else torch.baddbmm(out, piece, value)
     shares = None
     if mass:

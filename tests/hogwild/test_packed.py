@@ -7,9 +7,10 @@ import tiny_models
 import torch
 from torch import nn
 
+import hogwild.packed
 from hogwild.packed import PackedLinear, _can_pack, pack
 
-pytestmark = pytest.mark.skipif(not _can_pack(), reason="this torch cannot pack weights")
+pytestmark = pytest.mark.skipif(not _can_pack(torch.float32), reason="this torch cannot pack weights")
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -51,3 +52,23 @@ def test_small_models_stay_as_they_are_and_a_packed_model_gives_the_same_logits(
         before = model(ids).logits
         assert pack(model, least_bytes=0) == 15
         torch.testing.assert_close(model(ids).logits, before, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not _can_pack(torch.bfloat16), reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("rows", [1, 5, 300])
+def test_a_packed_layer_in_bfloat16_is_as_right_as_the_layer_was(rows: int) -> None:
+    torch.manual_seed(rows)
+    layer, x = nn.Linear(96, 160).bfloat16(), torch.randn(1, rows, 96).bfloat16()
+    with torch.inference_mode():
+        exact = nn.functional.linear(x.double(), layer.weight.double(), layer.bias.double())
+        before = (layer(x).double() - exact).abs().max()
+        assert pack(layer, least_bytes=0) == 1
+        assert (layer(x).double() - exact).abs().max() <= 2 * before
+
+
+def test_a_model_whose_copy_would_not_fit_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = nn.Linear(64, 64)
+    monkeypatch.setattr(hogwild.packed, "_free_bytes", lambda: 1.9 * layer.weight.nbytes)
+    assert pack(layer, least_bytes=0) == 0
+    monkeypatch.setattr(hogwild.packed, "_free_bytes", lambda: 2.1 * layer.weight.nbytes)
+    assert pack(layer, least_bytes=0) == 1

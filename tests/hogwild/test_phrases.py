@@ -1,5 +1,6 @@
 """The phrase bank against the rules its users rely on: in comes hogwild.embedded.phrases, out come facts about it."""
 
+import json
 import random
 import re
 from collections import Counter
@@ -8,8 +9,11 @@ from string import Formatter
 import pytest
 
 from hogwild.embedded.phrases import FRAMES_HELD_OUT, FRAMES_TRAIN, PHRASES, WORDS, WORDS_HELD_OUT
+from hogwild.embedded.pieces import PIECES
 from hogwild.embedded.wordings import FRAMES, WORDINGS, as_expression, unfold
+from hogwild.embedded.worksheets import coined
 from toolsets.builtin import BUILTINS
+from workbench.models import embedded_directory
 
 PARAMETERS = {name: sorted(tool.parameters["properties"]) for name, tool in BUILTINS.items()}
 SMALL_WORDS = set(
@@ -150,3 +154,20 @@ def test_no_pattern_unfolds_into_a_held_out_wording(tool: str) -> None:
     assert not matched_by([*questions_of(tool), *framed_nouns], list(p.questions_held_out))
     frames = [as_expression(frame) for frame in FRAMES]
     assert not matched_by(frames, list(FRAMES_HELD_OUT))
+
+
+def test_pieces_are_those_of_the_packaged_tokenizer() -> None:
+    vocabulary = json.loads((embedded_directory() / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    words = {token.removeprefix("Ġ") for token in vocabulary}
+    cut = {word for word in words if re.fullmatch("[a-z]{2,8}", word)}
+    assert len(cut & set(PIECES)) > 0.9 * len(cut)
+    assert len(PIECES) == len(set(PIECES))
+
+
+def test_coined_words_use_every_piece_and_none_that_is_held_out() -> None:
+    rng = random.Random(1)
+    words = {coined(rng) for _ in range(20_000)}
+    assert len(words) > 15_000
+    assert not words & set(WORDS_HELD_OUT)
+    assert all(re.fullmatch("[a-z]{2,12}", word) for word in words)
+    assert sum(any(piece in word for word in words) for piece in PIECES) > 0.98 * len(PIECES)

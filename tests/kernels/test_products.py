@@ -1,11 +1,11 @@
-"""Products with long segments: the same numbers by oneDNN as by torch's own library, wherever a segment is cut."""
+"""Products with segments: long ones by oneDNN as by torch's own library, short ones together as one by one."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from hogwild_kernels import products
+from hogwild_kernels import attention, products
 
 
 @pytest.mark.parametrize("length", [5, products.LEAST_LENGTH, products.LEAST_LENGTH + products.STRIDE + 7])
@@ -34,3 +34,21 @@ def test_gradients_flow_through_a_long_segment() -> None:
     assert keys.grad is not None
     assert bool(keys.grad.any())
     assert not products.is_long(weights, keys)
+
+
+@pytest.mark.parametrize("sizes", [(3,), (700, 20, 1, 64), (20, 30, 2100, 5, 250, 256, 256, 256, 90), (257, 257)])
+def test_short_neighbours_are_multiplied_together_and_long_segments_alone(sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    turns, visible = torch.zeros(2, len(sizes), dtype=torch.int64), torch.tensor([sizes, sizes])
+    plan = attention.plan_attention(turns, visible, sizes, None, torch.float32)
+    for span in plan.spans:
+        inside = sizes[span]
+        assert len(inside) == 1 or (max(inside) <= attention.SHORT and sum(inside) <= attention.TOGETHER)
+    assert [at for span in plan.spans for at in range(span.start, span.stop)] == list(range(len(sizes)))
+    query = torch.randn(6, 2, 16)
+    keys, values = ([torch.randn(2, size, 16) for size in sizes] for _ in range(2))
+    with torch.inference_mode():
+        out, _ = attention.attend(query, keys, values, plan, 0.25)
+    grouped = query.view(2, 6, 16) * 0.25
+    expected = torch.softmax(grouped @ torch.cat(keys, 1).transpose(1, 2), -1) @ torch.cat(values, 1)
+    torch.testing.assert_close(out, expected.view(6, 2, 16), rtol=1e-4, atol=1e-4)
