@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from hogwild.engine import Engine
 from hogwild.errors import ContextOverflow, HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.prompting import SHARED_WORKSPACE, Prompting, parts
 from hogwild.runner import Step
-from hogwild.sampling import Sampler, Sampling, choose, for_worker
+from hogwild.sampling import Allowed, Sampler, Sampling, choose, for_worker
 from hogwild.views import Block, Feed, num_tokens
 from hogwild.workspace import ENDED, State, Workspace
 
@@ -72,7 +72,34 @@ class Brief:
     concepts: str = ""
 
 
-class _Text:
+class Guide(Protocol):
+    """Narrows what workers may choose, by what they have written. The same texts always narrow alike."""
+
+    def wrote(self, worker: str, text: str) -> None:
+        """What the worker has written goes on so."""
+        ...
+
+    def told(self, worker: str) -> None:
+        """Something was put into its block, or its turn has ended: what it writes now begins anew."""
+        ...
+
+    def allowed(self, worker: str) -> Allowed | None:
+        """What it may choose next; None for everything."""
+        ...
+
+
+class Unguided:
+    """Every token may be chosen."""
+
+    def wrote(self, worker: str, text: str) -> None: ...
+
+    def told(self, worker: str) -> None: ...
+
+    def allowed(self, worker: str) -> Allowed | None:
+        return None
+
+
+class TextOf:
     """Token ids to text, one at a time, holding back characters that are not complete."""
 
     def __init__(self, tokenizer: Any) -> None:
@@ -103,12 +130,14 @@ class Collaboration:
         layout: str | Layout = "contiguous",
         prompting: Prompting | None = None,
         listener: Callable[[Happening], None] = lambda _: None,
+        guide: Guide | None = None,
     ) -> None:
         if engine.tokenizer is None:
             raise HogwildError(f"The model in {engine.directory} has no tokenizer; use Engine.decode with token ids.")
         if not brief.workers:
             raise HogwildError("A run needs at least one worker.")
         self.engine, self.brief, self._listener = engine, brief, listener
+        self.guide: Guide = guide or Unguided()
         self._held: list[Happening] | None = None
         self.words = prompting or Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
         self.layout = layout_named(layout)
@@ -119,7 +148,7 @@ class Collaboration:
         self.closing = False
         self.closed_with: dict[str, list[str]] = {}
         self._samplers: dict[str, Sampler] = {}
-        self._texts: dict[str, _Text] = {}
+        self._texts: dict[str, TextOf] = {}
         self._step_text: dict[str, str] = {}
         self._since_check: dict[str, int] = {}
         self._written: dict[str, list[int]] = {}
@@ -186,7 +215,7 @@ class Collaboration:
         self.space.add_worker(name, ids, self.brief.budget)
         self._closing_room = None
         self._samplers[name] = Sampler(for_worker(sampling or self.brief.sampling, len(self._samplers)))
-        self._texts[name] = _Text(self.engine.tokenizer)
+        self._texts[name] = TextOf(self.engine.tokenizer)
         self._step_text[name], self._since_check[name], self._written[name] = "", 0, []
         self._injected(name, header, ids, "header")
 
@@ -205,6 +234,10 @@ class Collaboration:
     def chooser(self, name: str) -> tuple[Sampler, Sequence[int]]:
         """How a worker chooses, and what it has written so far."""
         return self._samplers[name], self._written[name]
+
+    def allowed(self, name: str) -> Allowed | None:
+        """What a worker may choose next; None for everything."""
+        return self.guide.allowed(name)
 
     def took(self, feeds: Sequence[Feed], tokens: Sequence[int]) -> list[Happening]:
         """The step has run, and `tokens` are what each feed's worker would choose: taken by everyone who may. Returns
@@ -259,6 +292,7 @@ class Collaboration:
         text = self.words.responded(content)
         ids = self._encode(text)
         self.space.inject(worker, ids, awaited=awaited)
+        self.guide.told(worker)
         self._state(worker)
         return text, tuple(ids)
 
@@ -286,6 +320,8 @@ class Collaboration:
         ids = self._encode(text)
         self.space.inject(worker, ids, awaited=False)
         self._injected(worker, text, ids, source)
+        if source == "edit":
+            self.guide.wrote(worker, text)
         self._state(worker)
 
     def pause(self) -> None:
@@ -332,8 +368,10 @@ class Collaboration:
         worker = self.space.workers[name]
         if token in self.engine.end_ids:
             self._end(name, State.FINISHED)
+            self.guide.told(name)
             return Happening("ended", name)
         text = self._texts[name].add(token)
+        self.guide.wrote(name, text)
         self._written[name].append(token)
         self._step_text[name] += text
         if self.closing:
@@ -434,6 +472,7 @@ class Collaboration:
         self.tell(Happening("frozen", block=block.id, length=block.length))
 
     def _injected(self, name: str, text: str, ids: Sequence[int], source: str) -> None:
+        self.guide.told(name)
         block = self.space.own(name).id
         self.tell(Happening("injected", name, block, text, tuple(ids), role=source))
 
@@ -450,7 +489,8 @@ def advance(
         return []
     logits, step = engine.step_last([feed for _, feeds in due for feed in feeds], mass=mass)
     samplers, written = zip(*(one.chooser(feed.tag) for one, feeds in due for feed in feeds), strict=True)
-    tokens = choose(samplers, logits, written).ids()
+    allowed = [one.allowed(feed.tag) for one, feeds in due for feed in feeds]
+    tokens = choose(samplers, logits, written, allowed).ids()
     told, at = [], 0
     for one, feeds in due:
         told.append((one, one.took(feeds, tokens[at : at + len(feeds)]), step, feeds))

@@ -1,8 +1,8 @@
 """Sampling: from rows of logits to tokens, one per worker, reproducibly.
 
-In: logits `[vocab]` of every worker that chooses, on any device, and what it has written so far. Out: token ids. Every
-worker has its own generator, so adding or slowing down another worker never changes what this one draws. Above:
-`engine.py`, `collaboration.py`.
+In: logits `[vocab]` of every worker that chooses, on any device, what it has written so far, and which tokens it may
+choose. Out: token ids. Every worker has its own generator, so adding or slowing down another worker never changes what
+this one draws. Above: `engine.py`, `collaboration.py`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,14 @@ class Sampling:
         return self.top_k > 0 or self.top_p < 1.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Allowed:
+    """The tokens that a worker may choose: `ids` `[n]`, int64, on the host, at least one; with `but`, all others."""
+
+    ids: Tensor
+    but: bool = False
+
+
 def for_worker(sampling: Sampling, index: int) -> Sampling:
     """The same choices with a seed of its own for the index-th worker, so that two workers do not draw alike."""
     return replace(sampling, seed=(sampling.seed * 1009 + index) % (1 << 63))
@@ -72,9 +80,9 @@ class Sampler:
         self._generator = torch.Generator().manual_seed(sampling.seed)
         self._number: float | None = None
 
-    def __call__(self, logits: Tensor, written: Sequence[int] = ()) -> int:
+    def __call__(self, logits: Tensor, written: Sequence[int] = (), allowed: Allowed | None = None) -> int:
         """Choose a token from `logits [vocab]` (any device); `written` is what the worker has decoded so far."""
-        (token,) = choose([self], [logits], [written]).ids()
+        (token,) = choose([self], [logits], [written], [allowed]).ids()
         self.advance()
         return token
 
@@ -111,8 +119,14 @@ class Chosen:
         return found
 
 
-def choose(samplers: Sequence[Sampler], logits: Sequence[Tensor], written: Sequence[Sequence[int]]) -> Chosen:
-    """A token for every sampler, from its row of logits `[vocab]`, on the device where they lie.
+def choose(
+    samplers: Sequence[Sampler],
+    logits: Sequence[Tensor],
+    written: Sequence[Sequence[int]],
+    allowed: Sequence[Allowed | None] = (),
+) -> Chosen:
+    """A token for every sampler, from its row of logits `[vocab]`, on the device where they lie. allowed: one for each,
+    None for all tokens; where all of them are banned, the ban counts.
 
     The host waits for nothing here. What one is given never depends on the others, nor on the device but for rounding:
     weights are counted in whole numbers, so that their sums have no order. Call `Sampler.advance` for choices that are
@@ -121,10 +135,12 @@ def choose(samplers: Sequence[Sampler], logits: Sequence[Tensor], written: Seque
     hows = [sampler.sampling for sampler in samplers]
     if not hows:
         return Chosen(torch.empty(0, dtype=torch.int64))
-    if all(how.temperature == 0.0 and how.repetition_penalty == 1.0 and not how.banned for how in hows):
+    plain = all(how.temperature == 0.0 and how.repetition_penalty == 1.0 and not how.banned for how in hows)
+    if plain and not any(allowed):
         return Chosen(torch.stack([row.argmax() for row in logits]))
     rows = torch.stack([row.detach() for row in logits]).double()
     _penalise(rows, hows, written)
+    _keep(rows, hows, allowed)
     _ban(rows, hows)
     tokens = rows.argmax(-1)
     for ranked in (False, True):
@@ -150,6 +166,19 @@ def _penalise(rows: Tensor, hows: Sequence[Sampling], written: Sequence[Sequence
         penalty = _at_once([how.repetition_penalty for how in hows], torch.float64, rows.device)[row]
         held = rows[row, token]
         rows[row, token] = torch.where(held > 0, held / penalty, held * penalty)
+
+
+def _keep(rows: Tensor, hows: Sequence[Sampling], allowed: Sequence[Allowed | None]) -> None:
+    """In place: tokens that are not allowed have no weight."""
+    for row, how, one in zip(rows, hows, allowed, strict=False):
+        if one is None or (how.banned and not one.but and set(one.ids.tolist()) <= set(how.banned)):
+            continue
+        ids = _sent(one.ids, rows.device)
+        if one.but:
+            row.index_fill_(0, ids, float("-inf"))
+        else:
+            kept = row.index_select(0, ids)
+            row.fill_(float("-inf")).index_copy_(0, ids, kept)
 
 
 def _ban(rows: Tensor, hows: Sequence[Sampling]) -> None:
@@ -196,5 +225,8 @@ def _draw(rows: Tensor, hows: Sequence[Sampling], numbers: Sequence[float], rank
 
 def _at_once(values: Sequence[object], dtype: torch.dtype, device: torch.device) -> Tensor:
     """A small tensor, copied through pinned memory so that nobody waits."""
-    host = torch.tensor(values, dtype=dtype)
+    return _sent(torch.tensor(values, dtype=dtype), device)
+
+
+def _sent(host: Tensor, device: torch.device) -> Tensor:
     return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host

@@ -106,6 +106,9 @@ def run(
         str, typer.Option(help="builtin, standard, or names of tools (the library's too), with commas.")
     ] = "builtin",
     front: Annotated[str | None, typer.Option(help="The grammar of calls, if not the model's own.")] = None,
+    free_calls: Annotated[
+        bool, typer.Option("--free-calls", help="Let workers write names of tools and parameters that there are not.")
+    ] = False,
     async_tools: Annotated[bool, typer.Option("--async-tools", help="Workers go on while their calls run.")] = False,
     approve: Annotated[
         str | None, typer.Option(help="Calls that need your word: ask, all or none; ask in a terminal, else none.")
@@ -128,7 +131,7 @@ def run(
     asks = approve or ("ask" if is_interactive() and not as_json else "none")
     bench = Workbench(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
-        tools=tools.split(","), front=front, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
+        tools=tools.split(","), front=front, guided_calls=not free_calls, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         policy=None if policy == CallPolicy() else policy, unsafe_tools=unsafe_tool or (),
         mcp=mcp_file, memory=memory, concepts=concepts, tensor_parallel=tensor_parallel,
     )  # fmt: skip

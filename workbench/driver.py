@@ -23,6 +23,7 @@ from hogwild.runner import Step
 from hogwild.sampling import Sampling
 from hogwild.views import Feed
 from hogwild.workspace import ENDED, State
+from toolsets.guiding import Signature
 from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
@@ -30,7 +31,8 @@ from toolsets.untrusted import neutralise, neutralise_tool
 from workbench import events as ev
 from workbench.call_values import Call
 from workbench.calls import Approve, Calls
-from workbench.grammar import with_grammar
+from workbench.grammar import with_grammar, writes_json
+from workbench.guides import CallGuide
 from workbench.plan_reader import PlanEnded, PlanReader, Read
 from workbench.told import fitting, markers_of, result_text, special_tokens
 from workbench.worksheet import Task, answered, read_task
@@ -46,7 +48,7 @@ class Spec:
     """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together. front: the grammar
     that workers write calls in, None for the model's own. asynchronous: workers go on while their calls run. approve:
     what becomes of calls that need a person's word. policy: of calls whose tool says nothing of its own. concepts:
-    rendered, for the prompt."""
+    rendered, for the prompt. guided: calls can only name tools that are offered, and their parameters."""
 
     task: str
     workers: tuple[str, ...]
@@ -62,6 +64,7 @@ class Spec:
     approve: Approve = "ask"
     policy: CallPolicy | None = None
     concepts: str = ""
+    guided: bool = True
 
 
 @dataclass(slots=True)
@@ -93,10 +96,12 @@ class Driver:
         self._markers = markers_of(words, spec.workers, self._special)
         tools = {name: neutralise_tool(tool, self._markers) for name, tool in tools.items()}
         self._front = spec.front or words.front
+        template = getattr(engine.tokenizer, "chat_template", None)
         words = with_grammar(
-            words, self._front, asynchronous=spec.asynchronous, tools=bool(tools),
-            template=getattr(engine.tokenizer, "chat_template", None),
+            words, self._front, asynchronous=spec.asynchronous, tools=bool(tools), template=template
         )  # fmt: skip
+        self._guided = spec.guided and writes_json(words, self._front, template)
+        self.guide = CallGuide(engine)
         brief = Brief(
             self.task.text,
             spec.workers,
@@ -108,7 +113,9 @@ class Driver:
             sampling=replace(spec.sampling, seed=spec.seed),
             concepts=neutralise(spec.concepts, self._markers),
         )
-        self.run = Collaboration(engine, brief, layout=spec.layout, prompting=words, listener=self._heard)
+        self.run = Collaboration(
+            engine, brief, layout=spec.layout, prompting=words, listener=self._heard, guide=self.guide
+        )
         self.lanes: dict[str, str] = dict.fromkeys(spec.workers, "")
         self.steps = 0
         self.began = time.monotonic()
@@ -128,9 +135,16 @@ class Driver:
 
     def open(self) -> None:
         """Feed the prompt. Raises ContextOverflow for a task that does not fit."""
+        self.offer()
         for name in self.spec.workers:
             self._joined(name)
         self.run.open()
+
+    def offer(self) -> None:
+        """From now on calls are guided by the tools that are offered; told where these have changed."""
+        tools = self.calls.tools if self._guided else {}
+        if self.guide.offer(Signature.of(name, tool) for name, tool in tools.items()):
+            self.emit(ev.CallsGuided(self.guide.signatures))
 
     def add_worker(self, name: str) -> None:
         """A worker joins in mid-run; nothing happens once the run is closing."""
@@ -240,6 +254,8 @@ class Driver:
         for name in self.run.space.workers:
             self._deliver(name)
         self._say_queued()
+        if self._guided and not self.guide.offers(self.calls.tools.keys()):
+            self.offer()  # what a worker was told was cut, and it may read on
         if not self.calls.open:
             self.run.settle()
 

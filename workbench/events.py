@@ -204,6 +204,15 @@ class CallPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsGuided:
+    """From here on workers can only write calls of these tools: `{name, parameters, required, free}` each; `free`: its
+    arguments may have other names. A run without this event is not guided."""
+
+    kind: ClassVar[str] = "calls_guided"
+    tools: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanProblem:
     """Something in a worker's plan cannot be run; `line` counts from 1 in the plan's text, `call` if one is meant."""
 
@@ -381,6 +390,7 @@ Payload = (
     | BlocksMerged
     | TokensAdded
     | TextInjected
+    | CallsGuided
     | CallPlanned
     | PlanProblem
     | CallStarted
@@ -411,6 +421,7 @@ KINDS: dict[str, Callable[..., Payload]] = {
         BlocksMerged,
         TokensAdded,
         TextInjected,
+        CallsGuided,
         CallPlanned,
         PlanProblem,
         CallStarted,

@@ -26,7 +26,7 @@ from workbench.record import Picture, Record
 from workbench.static_view import escaped, preformatted, table_html
 from workbench.stored import StoredRun, page
 
-REPEATED_SETTINGS = ("max_tokens", "max_run_tokens", "temperature", "attention", "device", "dtype")
+REPEATED_SETTINGS = ("max_tokens", "max_run_tokens", "temperature", "attention", "guided_calls", "device", "dtype")
 """The settings that `Workbench(...)` takes beside model, workers, layout and seed."""
 
 _PANEL_TITLE = """\
@@ -195,7 +195,8 @@ def _record_source(record: Record) -> str:
 
 def _again_source(data: dict[str, Any]) -> str:
     settings = {"model": data["model"], "workers": len(data["lanes"]), "layout": data["layout"], "seed": data["seed"]}
-    settings |= {name: data["settings"][name] for name in REPEATED_SETTINGS if name in data["settings"]}
+    logged = {"guided_calls": False, **data["settings"]}  # older runs were not guided, and say nothing of it
+    settings |= {name: logged[name] for name in REPEATED_SETTINGS if name in logged}
     given = {name: repr(value) for name, value in settings.items()}
     lines = ["from workbench import Workbench", ""]
     if str(data["model"]).startswith("~"):

@@ -71,4 +71,5 @@ def _settings(present: dict[str, Any], started: ev.RunStarted) -> dict[str, Any]
     known = {name: value for name, value in started.settings.items() if name in present}
     if (policy := known.get("policy")) is not None:
         known["policy"] = run_settings.policy(policy)
+    known.setdefault("guided_calls", False)  # as runs of older versions went
     return {**present, **known, "seed": started.seed, "layout": started.layout, "memory": "none"}

@@ -49,6 +49,12 @@ def with_grammar(
     return words
 
 
+def writes_json(words: Prompting, front: str, template: str | None) -> bool:
+    """Whether workers are asked to write calls as JSON between tags. words: as `with_grammar` gives them. template: as
+    there; newer models of the Qwen family are told of other tags."""
+    return front == "tool_calls" and not (words.tools_in_template and "<function=" in (template or ""))
+
+
 def _escaped(text: str) -> str:
     """`Prompting.tools` has one placeholder, and the example must not hold it."""
     return text.replace("{tools}", "{ tools }")

@@ -128,6 +128,7 @@ class Host:
                 approve=how["approve"],
                 policy=how["policy"],
                 concepts=recalled.text,
+                guided=how["guided_calls"],
             )
             driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)
             run._calls, driver.on_said = driver.calls, run._steering.said

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hogwild.collaboration import _Text
+from hogwild.collaboration import TextOf
 from hogwild.sampling import Sampler, Sampling, for_worker
 from hogwild.views import Block
 from hogwild.workspace import ENDED, State, Worker
+from toolsets.guiding import Signature
 from workbench import events as ev
 from workbench.driver import Driver
 from workbench.errors import ReplayError, UsageError
@@ -143,6 +144,8 @@ class _Rehearsal:
                 self.driver._queue.pop(payload.line, None)
                 if payload.text:
                     self.driver._queue[payload.line] = (payload.worker, payload.text)
+            case ev.CallsGuided():
+                self.driver.guide.offer(map(Signature.from_json, payload.tools))
             case ev.CallPlanned():
                 waiting = self.unplanned[payload.worker]
                 if not waiting:
@@ -159,7 +162,7 @@ class _Rehearsal:
         driver, run = self.driver, self.run
         how = _sampling(one.sampling)
         run._samplers[one.worker] = Sampler(for_worker(how, len(run._samplers)))
-        run._texts[one.worker] = _Text(run.engine.tokenizer)
+        run._texts[one.worker] = TextOf(run.engine.tokenizer)
         run._step_text[one.worker], run._since_check[one.worker], run._written[one.worker] = "", 0, []
         run.space.workers[one.worker] = Worker(one.worker, [], budget=one.budget)
         driver.lanes[one.worker] = ""
@@ -178,6 +181,7 @@ class _Rehearsal:
                 self._sampled(one["worker"], token)
         for name in step.ended:
             self._draw(name)
+            self.run.guide.told(name)
             self._ended(name, State.FINISHED)
             self._read(name, self.driver._readers[name].finish())
 
@@ -186,6 +190,7 @@ class _Rehearsal:
         self._draw(name)
         text = run._texts[name].add(token)
         run._written[name].append(token)
+        run.guide.wrote(name, text)
         run._step_text[name] += text
         self.driver.lanes[name] += text
         self.since[name] += 1
@@ -221,8 +226,10 @@ class _Rehearsal:
 
     def _told(self, one: ev.TextInjected) -> None:
         run, calls, worker = self.run, self.driver.calls, self.run.space.workers[one.worker]
+        run.guide.told(one.worker)
         if one.source == "edit":
             self._read(one.worker, self._take_back(one.worker, one.text))
+            run.guide.wrote(one.worker, one.text)
         self.since[one.worker], self.said[one.worker] = 0, ""
         if one.line:
             self.driver._queue.pop(one.line, None)
@@ -326,6 +333,7 @@ class _Rehearsal:
         calls.go_on(self.ended_plans, self.begun, self.past.why)
         for tool in changes.without_tools:
             del calls.tools[tool]
+        driver.offer()
         for name, reads in self.unplanned.items():
             if reads and name not in changes.replace:
                 driver._read(name, [*reads, *(PlanEnded(plan) for plan in dict.fromkeys(one.plan for one in reads))])
@@ -370,7 +378,7 @@ class _Rehearsal:
         """Text in the place of a worker's last words; returns the calls in it."""
         run, driver, worker = self.run, self.driver, self.run.space.workers[name]
         worker.step_ids, worker.closes = [], False
-        run._texts[name], run._step_text[name] = _Text(run.engine.tokenizer), ""
+        run._texts[name], run._step_text[name] = TextOf(run.engine.tokenizer), ""
         driver.lanes[name] = driver.lanes[name].removesuffix(self.said[name]) + text
         driver.calls.forget(name, "a person replaced the words that it stood in.")
         self.unplanned[name].clear()

@@ -15,14 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
+from toolsets.guiding import Signature
 from workbench import events as ev
 from workbench.errors import ReplayError, UsageError
 from workbench.models import load_engine, loading
-from workbench.tapes import Choice, Memory, Seeded
+from workbench.tapes import Choice, Course, Guided, Memory, Seeded, Told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hogwild.collaboration import TextOf
     from hogwild.engine import Engine
     from hogwild.sampling import Sampler
 
@@ -113,11 +115,11 @@ def prove(run: Carrier | Iterable[ev.Event], engine: Engine | None = None) -> Pr
     if engine.fingerprint != started.model_fingerprint:
         other = f"The model differs: the run had {started.model_fingerprint}, here is {engine.fingerprint}."
         return Proof(run_id, False, differences=[other, *_versions(started)])
-    choices = [one for one in memory.choices if isinstance(one, Choice)]
+    choices = [one for one in memory.course if isinstance(one, Choice)]
     if not choices:
         raise ReplayError("No worker chose anything in this run, so there is nothing to compare.")
     rows = _rows(engine, memory, choices)
-    first, identical = _compare(engine, memory.choices, rows)
+    first, identical = _compare(engine, memory.course, rows)
     told = [] if first is None else [str(first)]
     return Proof(
         run_id, first is None, len(choices), identical, memory.steps, [*told, *_versions(started)], first
@@ -154,40 +156,73 @@ def _rows(engine: Engine, memory: Memory, choices: Sequence[Choice]) -> dict[tup
     return dict(zip(places, engine.replay_rows(memory.tape, places), strict=True))
 
 
-def _compare(
-    engine: Engine, told: Iterable[Choice | Seeded], rows: Mapping[tuple[int, int], Tensor]
-) -> tuple[Difference | None, int]:
-    """The first choice that differs, and how many do not. Workers draw by their seeds; after another token they go on
-    as the run did."""
-    with loading():
+class _Again:
+    """The workers of a run, choosing again. They draw by their seeds and are guided as they were; after another token
+    they go on as the run did."""
+
+    def __init__(self, engine: Engine) -> None:
+        with loading():
+            from workbench.guides import CallGuide
+
+        self.engine = engine
+        self._samplers: dict[str, Sampler] = {}
+        self._written: dict[str, list[int]] = {}
+        self._texts: dict[str, TextOf] = {}
+        self._guide = CallGuide(engine)
+
+    def follow(self, one: Seeded | Told | Guided) -> None:
+        """Take in what bears on later choices."""
+        from hogwild.collaboration import TextOf
         from hogwild.sampling import Sampler, Sampling, for_worker
 
-    samplers: dict[str, Sampler] = {}
-    written: dict[str, list[int]] = {}
+        match one:
+            case Guided():
+                self._guide.offer(map(Signature.from_json, one.tools))
+            case Told():
+                self._guide.told(one.worker)
+                if one.instead:
+                    self._texts[one.worker] = TextOf(self.engine.tokenizer)
+                    self._guide.wrote(one.worker, one.instead)
+            case Seeded():
+                how = Sampling(**{**one.sampling, "banned": tuple(one.sampling.get("banned", ()))})  # type: ignore[arg-type]
+                if one.worker not in self._samplers:
+                    self._samplers[one.worker] = Sampler(for_worker(how, len(self._samplers)))
+                    self._written[one.worker], self._texts[one.worker] = [], TextOf(self.engine.tokenizer)
+                elif one.anew:
+                    self._samplers[one.worker] = Sampler(how)
+                else:
+                    self._samplers[one.worker].sampling = how
+
+    def choose(self, one: Choice, row: Tensor) -> int:
+        """What the worker chooses from these logits `[vocab]`, where the run has `one`."""
+        name = one.worker
+        chosen = self._samplers[name](row, self._written[name], self._guide.allowed(name))
+        if one.token is None:
+            self._guide.told(name)
+        else:
+            self._written[name].append(one.token)
+            self._guide.wrote(name, self._texts[name].add(one.token))
+        return chosen
+
+
+def _compare(
+    engine: Engine, course: Iterable[Course], rows: Mapping[tuple[int, int], Tensor]
+) -> tuple[Difference | None, int]:
+    """The first choice that differs, and how many do not."""
+    again = _Again(engine)
     first, identical = None, 0
-    for one in told:
-        if isinstance(one, Seeded):
-            how = Sampling(**{**one.sampling, "banned": tuple(one.sampling.get("banned", ()))})  # type: ignore[arg-type]
-            if one.worker not in samplers:
-                samplers[one.worker] = Sampler(for_worker(how, len(samplers)))
-                written[one.worker] = []
-            elif one.anew:
-                samplers[one.worker] = Sampler(how)
-            else:
-                samplers[one.worker].sampling = how
+    for one in course:
+        if not isinstance(one, Choice):
+            again.follow(one)
             continue
         row = rows[one.block, one.at]
-        chosen = samplers[one.worker](row, written[one.worker])
-        if one.token is None:
-            same = chosen in engine.end_ids
-        else:
-            same = chosen == one.token
-            written[one.worker].append(one.token)
+        chosen = again.choose(one, row)
+        ends = chosen in engine.end_ids
+        same = ends if one.token is None else chosen == one.token
         identical += same
         if not same and first is None:
             recorded = one.token if one.token is not None else min(engine.end_ids, default=chosen)
             margin = float(row[chosen] - row[recorded])
-            ends = chosen in engine.end_ids
             first = Difference(
                 one.seq, one.step, one.worker, None if one.token is None else _text(engine, one.token),
                 None if ends else _text(engine, chosen), round(margin, 6),

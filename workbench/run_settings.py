@@ -60,6 +60,8 @@ def check(settings: dict[str, Any]) -> None:
             raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
     if settings.get("front") is not None and settings["front"] not in FRONTS:
         raise UsageError(f"There is no grammar {settings['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
+    if not isinstance(settings.get("guided_calls", True), bool):
+        raise UsageError(f"guided_calls must be true or false; it is {settings['guided_calls']!r}.")
     if settings.get("approve", "ask") not in APPROVALS:
         raise UsageError(f"approve must be one of {', '.join(APPROVALS)}; it is {settings['approve']!r}.")
     if not isinstance(settings.get("policy"), CallPolicy | None):

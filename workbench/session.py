@@ -177,10 +177,12 @@ class Workbench:
     runs go on when this process ends; "auto" in that process where there is one already. If left out: "process" in a
     notebook of a JupyterLab that has the workbench's extension, unless something else that is given here works in this
     process only (tools, mcp, unsafe_tools, chat) or data_dir names another log; "thread" everywhere else.
-    async_tools: workers go on writing while their calls run. approve: what becomes of a call whose tool needs a
-    person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool
-    says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you let run where this
-    machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are offered too.
+    guided_calls: a worker that writes a call can only name tools that are offered, and their parameters; for calls that
+    are JSON between tags. async_tools: workers go on writing while their calls run. approve: what becomes of a call
+    whose tool needs a person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for
+    calls whose tool says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you
+    let run where this machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are
+    offered too.
     memory: none, fixed (what the library has active is offered where it fits a task) or continual (the library also
     learns from each run). concepts, concept_tokens: how many concepts the prompt may have in full, and their length in
     tokens; more_tools: how many tools of the library may be offered. learn_every: after how many runs a continual
@@ -205,6 +207,7 @@ class Workbench:
         tensor_parallel: int = 1,
         tools: Offer = None,
         front: str | None = None,
+        guided_calls: bool = True,
         async_tools: bool = False,
         approve: Approve = "ask",
         policy: CallPolicy | None = None,
@@ -244,6 +247,7 @@ class Workbench:
             "temperature": temperature,
             "attention": attention,
             "front": front,
+            "guided_calls": guided_calls,
             "async_tools": async_tools,
             "approve": approve,
             "policy": policy,
@@ -323,7 +327,8 @@ class Workbench:
 
         say: your words, in the block of `worker`, by default the first. replace: by worker, what stands in the place of
         what it has written since it was last given something. sampling: as in `Run.set_sampling`. without_tools: calls
-        of these fail from here on. seed: all random numbers begin again. Calls that were made are not made again.
+        of these fail from here on, and guided calls cannot name them. seed: all random numbers begin again. Calls that
+        were made are not made again.
         """
         parent = self.log.find(run_id)
         if self._process is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hogwild.errors import ViewError
 from hogwild.layouts import Arrangement, Layout, layout_named
@@ -44,13 +45,32 @@ class Seeded:
     anew: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something was put into a worker's block; `instead`: a person's words, in the place of its last ones."""
+
+    worker: str
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guided:
+    """From here on calls are guided; tools: as `ev.CallsGuided` has them."""
+
+    tools: list[dict[str, Any]]
+
+
+Course = Choice | Seeded | Told | Guided
+"""What bears on the choices of a run, in order."""
+
+
 @dataclass(slots=True)
 class Memory:
     """The blocks of a run as its events leave them. `waiting`: per worker, tokens that no step has appended yet."""
 
     layout: Layout
     tape: Tape = field(default_factory=Tape)
-    choices: list[Choice | Seeded] = field(default_factory=list)
+    course: list[Course] = field(default_factory=list)
     blocks: dict[int, Block] = field(default_factory=dict)
     prompt: list[Block] = field(default_factory=list)
     history: list[Block] = field(default_factory=list)
@@ -82,12 +102,12 @@ class Memory:
         match event.payload:
             case ev.WorkerAdded() as one:
                 self.open[one.worker], self.waiting[one.worker] = [], []
-                self.choices.append(Seeded(one.worker, one.sampling, anew=True))
+                self.course.append(Seeded(one.worker, one.sampling, anew=True))
             case ev.Steered(command="set_sampling") as one if "seed" in one.arguments:
                 self._reseeding.add(one.arguments.get("worker"))
             case ev.SamplingChanged() as one:
                 anew = bool(self._reseeding & {None, one.worker})
-                self.choices.append(Seeded(one.worker, one.sampling, anew))
+                self.course.append(Seeded(one.worker, one.sampling, anew))
             case ev.BlockOpened() as one:
                 self._opened(one)
             case ev.BlockFrozen() as one:
@@ -99,6 +119,9 @@ class Memory:
             case ev.TextInjected() as one:
                 _told(one.text, one.ids)
                 self._queue(one.worker).extend(one.ids)
+                self.course.append(Told(one.worker, one.text if one.source == "edit" else ""))
+            case ev.CallsGuided() as one:
+                self.course.append(Guided(one.tools))
             case ev.WorkerStateChanged(state="out_of_budget" | "stopped") as one:
                 self._dropping.add(one.worker)  # what waits may have been dropped, which the next step shows
             case ev.TokensAdded() as one:
@@ -125,9 +148,9 @@ class Memory:
         self.steps = step.step
         for one in step.tokens:
             for token in one["ids"]:
-                self.choices.append(self._choice(seq, step.step, one["worker"], owned, token))
+                self.course.append(self._choice(seq, step.step, one["worker"], owned, token))
             self._queue(one["worker"]).extend(one["ids"])
-        self.choices += [self._choice(seq, step.step, worker, owned, None) for worker in step.ended]
+        self.course += [self._choice(seq, step.step, worker, owned, None) for worker in step.ended]
 
     def _choice(self, seq: int, step: int, worker: str, owned: dict[str, Block], token: int | None) -> Choice:
         if worker not in owned:

@@ -19,7 +19,7 @@ from twin import text
 
 from hogwild import Engine, Sampling
 from hogwild.errors import HogwildError, SamplingError
-from hogwild.sampling import Sampler, choose
+from hogwild.sampling import Allowed, Sampler, choose
 
 Engines = Callable[[str], Engine]
 
@@ -277,3 +277,38 @@ def test_a_penalty_keeps_a_decoding_from_repeating_itself(engine: Engines) -> No
 def test_as_many_samplings_as_workers_are_asked_for(engine: Engines) -> None:
     with pytest.raises(HogwildError, match=r"2 workers and 1 samplings"):
         decode(engine("llama"), Sampling())
+
+
+def test_only_allowed_tokens_are_chosen_and_nobody_else_is_touched() -> None:
+    generator = torch.Generator().manual_seed(0)
+    together, alone = [Sampler(how) for how in SETTINGS], [Sampler(how) for how in SETTINGS]
+    rules = [Allowed(torch.tensor([4, 9, 30])), None, Allowed(torch.tensor([1, 2]), but=True)]
+    allowed = [rules[at % 3] for at in range(len(SETTINGS))]
+    for _ in range(40):
+        rows = list(3 * torch.randn(len(SETTINGS), 50, generator=generator))
+        found = choose(together, rows, [[]] * len(SETTINGS), allowed).ids()
+        assert found == [one(row, (), rule) for one, row, rule in zip(alone, rows, allowed, strict=True)]
+        for one in together:
+            one.advance()
+        for token, rule in zip(found, allowed, strict=True):
+            assert rule is None or (token in rule.ids.tolist()) != rule.but
+    free, row = Sampler(Sampling()), torch.tensor(LOGITS)
+    assert free(row, (), Allowed(torch.tensor([2]))) == 2
+    assert Sampler(Sampling(banned=(2,)))(row, (), Allowed(torch.tensor([2]))) == Sampler(Sampling(banned=(2,)))(row)
+    assert row.tolist() == LOGITS
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_device_keeps_to_allowed_tokens_without_waiting() -> None:
+    row, rules = torch.randn(5000).cuda(), [Allowed(torch.tensor([7, 4000])), Allowed(torch.tensor([7]), but=True)]
+    samplers = [Sampler(Sampling(temperature=1.0)) for _ in rules]
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        chosen = choose(samplers, [row, row], [[], []], rules)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    first, second = chosen.ids()
+    assert first in (7, 4000)
+    assert second != 7

@@ -21,6 +21,7 @@ from workbench.events import (
     CallFinished,
     CallPlanned,
     CallProgress,
+    CallsGuided,
     CallStarted,
     Event,
     LibraryShown,
@@ -125,6 +126,7 @@ PAYLOADS: dict[str, st.SearchStrategy[Any]] = {
         needs=st.lists(texts, max_size=3),
         effect=texts,
     ),
+    "calls_guided": st.builds(CallsGuided, tools=st.lists(objects, max_size=3)),
     "plan_problem": st.builds(
         PlanProblem, worker=names, plan=texts, message=texts, line=st.none() | numbers, call=maybe_text
     ),

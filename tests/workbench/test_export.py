@@ -144,9 +144,10 @@ def _no_constant(name: str) -> None:
 def test_the_task_is_run_again_with_the_settings_it_was_run_with(tmp_path: Path) -> None:
     source = cell(exported(tmp_path, worksheet(settings={"max_tokens": 90, "attention": True})), "again").source
     assert 'task = """1. What is the gcd of 48 and 36?\n2. How' in source
-    assert (
-        "Workbench(model='embedded', workers=2, layout='contiguous', seed=7, max_tokens=90, attention=True)" in source
-    )
+    how = "Workbench(model='embedded', workers=2, layout='contiguous', seed=7, max_tokens=90, attention=True, "
+    assert f"{how}guided_calls=False)" in source  # as runs were before there was a guide
+    source = cell(exported(tmp_path, worksheet(settings={"guided_calls": True})), "again").source
+    assert "seed=7, guided_calls=True)" in source
 
 
 def test_hostile_text_is_shown_and_never_acted_upon(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_fork_that_makes_no_sense_is_refused_in_one_sentence(sampled: Any) -> 
 
 
 def test_a_fork_without_a_tool_fails_its_calls(tmp_path: Path) -> None:
-    with Workbench(data_dir=tmp_path, workers=1, max_tokens=60) as bench:
+    with Workbench(data_dir=tmp_path, workers=1, max_tokens=60, guided_calls=False) as bench:
         run = bench.run("1. What is the gcd of 48 and 36?")
         assert run.wait(LIMIT_S)
         child = run.fork(1, without_tools=["gcd"])

@@ -176,6 +176,7 @@ export class NewRun extends Widget {
     const budget = make("input", { class: "wb-input", type: "number", min: 1, placeholder: tr("no limit") });
     const attention = make("input", { type: "checkbox", checked: defaults.attention });
     const asks = make("input", { type: "checkbox" });
+    const guided = make("input", { type: "checkbox", checked: true });
     const refusal = make("div", { class: "wb-refusal", role: "alert", hidden: true });
     const start = make("button", { type: "submit", class: "wb-button wb-primary" }, [tr("Start the run")]);
     const form = make("form", { class: "wb-new" }, [
@@ -187,7 +188,8 @@ export class NewRun extends Widget {
         field(tr("Seed"), seed), field(tr("Tokens per worker"), budget),
       ]),
       make("label", { class: "wb-check" }, [attention, tr("Log who attends to whom")]),
-      make("label", { class: "wb-check" }, [asks, tr("Ask me before each call of a tool")]), refusal, make("div", { class: "wb-row" }, [start]),
+      make("label", { class: "wb-check" }, [asks, tr("Ask me before each call of a tool")]),
+      make("label", { class: "wb-check" }, [guided, tr("Calls can only name offered tools and their parameters")]), refusal, make("div", { class: "wb-row" }, [start]),
     ]);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -198,6 +200,7 @@ export class NewRun extends Widget {
         seed: Number(seed.value), attention: attention.checked,
       };
       if (asks.checked) settings.policy = { approval: true };
+      if (!guided.checked) settings.guided_calls = false;
       if (budget.value) settings.max_tokens = Number(budget.value);
       api
         .post("runs", { task: task.value, settings })

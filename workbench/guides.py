@@ -1,0 +1,93 @@
+"""Guided calls: while a worker writes a call, only tokens can be chosen with which it names an offered tool.
+
+In: which tools are offered, what each worker writes, what it is told. Out: the tokens that may come next, as
+`hogwild.collaboration.Guide` asks for them. A live run, a run that goes on from its log, and the proof of a run use it
+alike, so that all choose alike. Neighbours: `driver`, `rehearsal`, `replay` own one each; `toolsets.guiding` knows the
+calls, `lexicon` the tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, KeysView
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hogwild.sampling import Allowed
+from toolsets.guiding import FREE, OVER, CallGrammar, Signature, State
+from toolsets.parse import CLOSING, OPENING
+from workbench.lexicon import lexicon_of
+
+if TYPE_CHECKING:
+    from hogwild.engine import Engine
+
+_MOST_STATES = 512
+
+
+@dataclass(slots=True)
+class _Writing:
+    """What one worker writes. state: of the call that it has opened, None outside of calls and where its call is none
+    that the grammar knows. call: that call so far; end: the last characters."""
+
+    state: State | None = None
+    call: str = ""
+    end: str = ""
+
+
+class CallGuide:
+    """The guide of one run. A call counts from its opening tag; what is put into a worker's block in the middle of a
+    call ends the guidance of that call, as the end of its turn does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._grammar = CallGrammar(())
+        self._writing: dict[str, _Writing] = {}
+        self._known: dict[State, Allowed | None] = {}
+
+    @property
+    def signatures(self) -> list[dict[str, Any]]:
+        """The tools that are offered now, as `ev.CallsGuided` tells them."""
+        return [one.to_json() for one in self._grammar.signatures.values()]
+
+    def offers(self, names: KeysView[str]) -> bool:
+        """Whether exactly these tools are offered now."""
+        return self._grammar.signatures.keys() == names
+
+    def offer(self, tools: Iterable[Signature]) -> bool:
+        """From now on calls may name these tools, those that are half written too. False if it were these before."""
+        grammar = CallGrammar(tools)
+        if grammar.signatures == self._grammar.signatures:
+            return False
+        self._grammar, self._known = grammar, {}
+        for one in self._writing.values():
+            if one.state is not None:
+                one.state = grammar.after(one.call)
+        return True
+
+    def wrote(self, worker: str, text: str) -> None:
+        """The worker's text goes on so."""
+        one = self._writing.setdefault(worker, _Writing())
+        for char in text:
+            one.end = (one.end + char)[-len(CLOSING) :]
+            if char == ">" and one.end.endswith(OPENING):
+                one.state, one.call = self._grammar.begin, ""
+            elif char == ">" and one.end.endswith(CLOSING):
+                one.state = None  # the parser knows no call beyond it, whatever stands around the tag
+            elif one.state is not None:
+                one.call += char
+                one.state = self._grammar.step(one.state, char)
+
+    def told(self, worker: str) -> None:
+        """Something was put into its block, or its turn has ended: what it writes now begins anew."""
+        self._writing[worker] = _Writing()
+
+    def allowed(self, worker: str) -> Allowed | None:
+        """What the worker may choose next; None for everything."""
+        one = self._writing.get(worker)
+        if one is None or one.state is None or one.state in (OVER, FREE):
+            return None
+        if one.state not in self._known:
+            if len(self._known) >= _MOST_STATES:
+                self._known.clear()
+            lexicon = lexicon_of(self._engine)
+            self._known[one.state] = None if lexicon is None else lexicon.allowed(self._grammar, one.state)
+        return self._known[one.state]
