@@ -18,6 +18,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
@@ -34,8 +35,10 @@ from hogwild.sampling import Allowed, Sampler
 from toolsets.guiding import CallGrammar, Signature
 from toolsets.standard import STANDARD
 from toolsets.tool import Tool
-from workbench import Workbench
+from workbench import Workbench, going_on
 from workbench import events as ev
+from workbench.cli import app
+from workbench.errors import UsageError
 from workbench.evaluate import play as evaluate
 from workbench.evaluate_sets import SETS
 from workbench.guides import CallGuide
@@ -343,3 +346,32 @@ def test_a_token_that_ends_a_text_and_says_more_is_judged_by_what_it_says(embedd
     (over, more) = (embedded.tokenizer.encode(text, add_special_tokens=False) for text in ('"}}', '", "'))
     assert may(allowed, over[0])
     assert not may(allowed, more[0])
+
+
+# Settings.
+
+
+def test_the_command_line_turns_the_guide_off_and_a_fork_goes_by_its_parent_s_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path))
+    given = ["run", "1. What is 12 + 30?", "--free-calls", "--json", "--workers", "1", "--max-tokens", "30"]
+    assert CliRunner().invoke(app, given).exit_code in (0, 1)
+    with Workbench(workers=1) as bench:
+        (row,) = bench.log.runs()
+        child = bench.fork(row.run_id, 3)
+        assert child.wait(LIMIT_S)
+        for run_id in (row.run_id, child.id):
+            kinds = [one.kind for one in bench.log.events(run_id)]
+            assert "call_planned" in kinds
+            assert "calls_guided" not in kinds
+        started = next(one.payload for one in bench.log.events(row.run_id) if isinstance(one.payload, ev.RunStarted))
+        assert started.settings["guided_calls"] is False
+        older = replace(started, settings={})  # from before there was a guide
+        assert bench.settings["guided_calls"] is True
+        assert going_on._settings(bench.settings, older)["guided_calls"] is False
+
+
+def test_a_setting_that_is_neither_true_nor_false_is_refused() -> None:
+    with pytest.raises(UsageError, match="guided_calls must be true or false"):
+        Workbench(guided_calls="no")  # type: ignore[arg-type]
