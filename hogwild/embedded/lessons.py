@@ -56,7 +56,9 @@ SINGLE = Sheets(0.2)
 MANY = Sheets(0.14, items=(6, 13), crowd=True, habits=MISHAPS)
 LONG = Sheets(0.03, items=(14, 32))
 PLANS = Sheets(0.24, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.3}), habits=Habits(busy=0.04))
-UNSEEN = Sheets(0.12, Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7}))
+MADE = Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7})
+UNSEEN = Sheets(0.04, MADE)
+ALIKE = Sheets(0.08, replace(MADE, words=90))
 HINTED = Sheets(
     0.14, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})
 )
@@ -67,9 +69,12 @@ LONG_SHAPES = ("chain2", "chain3", "chain3", "chain4", "chain4", "fan2", "fan3",
 
 EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
 """One or two single calls by two workers."""
-WHOLE_WORLD = (FIRST_STEPS, Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, HINTED, TOGETHER)))
+WHOLE_WORLD = (
+    FIRST_STEPS,
+    Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, HINTED, TOGETHER)),
+)
 """From random weights to everything."""
-WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, HINTED, TOGETHER)),)
+WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, HINTED, TOGETHER)),)
 """For a model that solves single calls already."""
 MEND = (
     Stage(
@@ -81,7 +86,8 @@ MEND = (
             replace(MANY, weight=0.03),
             replace(LONG, weight=0.01),
             Sheets(0.3, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
-            replace(UNSEEN, weight=0.34),
+            replace(UNSEEN, weight=0.08),
+            replace(ALIKE, weight=0.26),
             replace(HINTED, weight=0.08),
             replace(TOGETHER, weight=0.14, scope=replace(SHARED, lines=0.9)),
         ),

@@ -195,16 +195,21 @@ _MIDDLES_HELD_OUT = [
 ]
 
 
-def make_shelf(seed: int, split: Split = "train", size: int = SHELF_SIZE) -> list[Made]:
-    """The shelf of a seed: the same arguments always give the same tools; no two have one name."""
+def make_shelf(seed: int, split: Split = "train", size: int = SHELF_SIZE, words: int = 0) -> list[Made]:
+    """The shelf of a seed: the same arguments always give the same tools; no two have one name.
+
+    words: all tools of a training shelf share so many, as those of the held-out one do, so that what differs in one word
+    only ("envelope with tadpole", "envelope with avocado") has to be told apart; 0: each tool has words of its own.
+    """
     rng = random.Random(f"shelf:{split}:{seed}")
     held_out = split == "held_out"
+    shared = WORDS_HELD_OUT if held_out else _some_words(rng, words)
     formulas = FORMULAS_HELD_OUT if held_out else FORMULAS
     shelf = [_of_formula(formula, rng) for formula in formulas]
-    shelf += [_renamed(base, rng, held_out) for base in BUILTINS]
+    shelf += [_renamed(base, rng, held_out, shared) for base in BUILTINS]
     names = {made.tool.name for made in shelf} | set(BUILTINS)
     while len(shelf) < size:
-        made = _invented(rng, held_out)
+        made = _invented(rng, held_out, shared)
         if made.tool.name not in names:
             names.add(made.tool.name)
             shelf.append(made)
@@ -228,7 +233,7 @@ def _of_formula(formula: _Formula, rng: random.Random) -> Made:
     return _made(formula.name, formula.description, formula.noun, dict(kinds), formula.function)
 
 
-def _renamed(base: str, rng: random.Random, held_out: bool) -> Made:
+def _renamed(base: str, rng: random.Random, held_out: bool, shared: tuple[str, ...]) -> Made:
     """A built-in tool with another name, description, parameter names and parameter order.
 
     Parameters of one type keep their order: nothing else would tell which of two numbers is taken from the other.
@@ -242,7 +247,7 @@ def _renamed(base: str, rng: random.Random, held_out: bool) -> Made:
         ordered = sorted((properties[at] for at in places), key=lambda one: names.index(one[0]))
         for at, one in zip(places, ordered, strict=True):
             properties[at] = one
-    words = rng.sample(WORDS_HELD_OUT, len(properties)) if held_out else _some_words(rng)[: len(properties)]
+    words = rng.sample(shared, len(properties)) if shared else _some_words(rng, 6)[: len(properties)]
     renamed = {old: new for (old, _), new in zip(properties, words, strict=True)}
 
     def function(**given: Any) -> Any:
@@ -262,8 +267,8 @@ def _renamed(base: str, rng: random.Random, held_out: bool) -> Made:
     return Made(shown, "", {}, base, renamed)
 
 
-def _invented(rng: random.Random, held_out: bool) -> Made:
-    words = WORDS_HELD_OUT if held_out else tuple(_some_words(rng))
+def _invented(rng: random.Random, held_out: bool, shared: tuple[str, ...]) -> Made:
+    words = shared or _some_words(rng, 6)
     kinds = _kinds(rng, words)
     quality, thing, owner = rng.sample(words, 3)
     form = rng.randrange(3)
@@ -280,12 +285,12 @@ def _invented(rng: random.Random, held_out: bool) -> Made:
     return replace(made, means=False)
 
 
-def _some_words(rng: random.Random) -> list[str]:
-    """Different words for one tool, most of them coined, so that reading does not rest on words that are known."""
+def _some_words(rng: random.Random, num: int) -> tuple[str, ...]:
+    """Different words, most of them coined, so that reading does not rest on words that are known."""
     words: dict[str, None] = {}
-    while len(words) < 6:
+    while len(words) < num:
         words[rng.choice(WORDS) if rng.random() < 0.3 else coined(rng)] = None
-    return list(words)
+    return tuple(words)
 
 
 def _kinds(rng: random.Random, words: tuple[str, ...]) -> dict[str, Kind]:

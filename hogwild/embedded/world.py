@@ -27,6 +27,8 @@ from toolsets.tool import Tool
 
 SHELVES: Final = 64
 """Training draws from so many shelves; a held-out worksheet from the one held-out shelf of seed 0."""
+WORDY: Final = 32
+"""Where tools share words, so many neighbouring worksheets draw from one shelf, and there is no end of shelves."""
 
 
 INVENTED_AGAIN: Final = 0.6
@@ -42,6 +44,7 @@ class Scope:
     given: the share of worksheets that show the concepts their questions need. misleading: least and most concepts
     beside those. lines: the share of worksheets in which a person says something on the way. shelf: the split whose
     made tools occur, by default the worksheet's own; so held-out wordings can be asked of tools that training shows.
+    words: how many words the tools of a training shelf share, as in `make_shelf`.
     """
 
     items: tuple[int, int] = (2, 7)
@@ -52,6 +55,7 @@ class Scope:
     misleading: tuple[int, int] = (0, 0)
     lines: float = 0.0
     shelf: Split | None = None
+    words: int = 0
 
 
 def make_sheet(seed: int, scope: Scope, split: Split = "train") -> Worksheet:
@@ -59,10 +63,16 @@ def make_sheet(seed: int, scope: Scope, split: Split = "train") -> Worksheet:
     return _Sheet(seed, scope, split).make()
 
 
-@lru_cache(maxsize=SHELVES + 1)
-def shelf_of(seed: int, split: Split) -> tuple[Made, ...]:
+def shelf_of(seed: int, split: Split, words: int = 0) -> tuple[Made, ...]:
     """The tools that a worksheet of this seed may draw from."""
-    return tuple(make_shelf(seed % SHELVES if split == "train" else 0, split))
+    if split == "held_out":
+        return _shelf(0, split)
+    return _shelf(seed // WORDY, split, words) if words else _shelf(seed % SHELVES, split)
+
+
+@lru_cache(maxsize=SHELVES + 1)
+def _shelf(number: int, split: Split, words: int = 0) -> tuple[Made, ...]:
+    return tuple(make_shelf(number, split, words=words))
 
 
 class _Sheet:
@@ -72,7 +82,7 @@ class _Sheet:
         self.seed, self.scope, self.split = seed, scope, split
         self.draw = Draw(random.Random(f"world:{split}:{seed}"), split)
         self.rng = self.draw.rng
-        self.shelf = shelf_of(seed, scope.shelf or split)
+        self.shelf = shelf_of(seed, scope.shelf or split, scope.words)
         self.tools: dict[str, Tool] = {}
         self.concepts: list[Concept] = []
         self.shows_concepts = self.rng.random() < scope.given

@@ -143,10 +143,19 @@ def test_a_shelf_with_the_standard_tools_has_more_than_300_and_no_name_twice() -
 def test_held_out_tools_are_never_on_a_training_shelf() -> None:
     held_out = make_shelf(0, "held_out")
     for seed in range(12):
-        trained = make_shelf(seed, "train")
+        trained = make_shelf(seed, "train", words=90 * (seed % 2))
         assert not {made.tool.name for made in held_out} & {made.tool.name for made in trained}
         assert not {made.tool.description for made in held_out} & {made.tool.description for made in trained}
     assert not {one.description for one in FORMULAS} & {one.description for one in FORMULAS_HELD_OUT}
+
+
+def test_tools_of_one_shelf_share_words_where_that_is_asked_for() -> None:
+    def words_of(words: int) -> int:
+        invented = [made for made in make_shelf(0, words=words) if not made.means]
+        return len({word for made in invented for word in made.tool.description.lower().split()})
+
+    assert words_of(40) <= 40 + len(("of", "the", "with", "number"))
+    assert words_of(0) > 300
 
 
 def test_unseen_tools_take_every_kind_of_argument() -> None:
