@@ -327,9 +327,13 @@ class Driver:
                 due |= {name} if self.spec.asynchronous else set()
                 continue
             self.calls.end_plan(item.plan)
-            if not self.spec.asynchronous and not gone:
+            if not self.spec.asynchronous and not gone and self._has_calls(worker):
                 due |= self._hold(worker)
         return due
+
+    def _has_calls(self, worker: str) -> bool:
+        """Whether results are still to come to it. One whose budget ran out in the middle of a plan gets none."""
+        return bool(self.calls.open_of(worker) or self.calls.ready_of(worker))
 
     def _hold(self, worker: str) -> set[str]:
         """The worker waits for all of its calls."""
@@ -340,7 +344,7 @@ class Driver:
     def _turn_ended(self, worker: str) -> set[str]:
         """A turn that ends with calls goes on with their results."""
         due = self._read(worker, self._readers[worker].finish(), turn_ended=True)
-        if worker not in self._holding and (self.calls.open_of(worker) or self.calls.ready_of(worker)):
+        if worker not in self._holding and self._has_calls(worker):
             due |= self._hold(worker)
         return due
 
