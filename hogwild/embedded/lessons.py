@@ -52,18 +52,21 @@ MISHAPS = Habits(slips=0.06, busy=0.06)
 CHECKED = Habits(slips=0.2, busy=0.05, check_every=60)
 
 FIRST_STEPS = Stage(0.04, {1: 0.6, 2: 0.4}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 3), renamed=0.1),))
-SINGLE = Sheets(0.2)
-MANY = Sheets(0.14, items=(6, 13), crowd=True, habits=MISHAPS)
-LONG = Sheets(0.03, items=(14, 32))
+SINGLE = Sheets(0.16)
+MANY = Sheets(0.13, items=(6, 13), crowd=True, habits=MISHAPS)
+LONG = Sheets(0.04, items=(14, 32))
 PLANS = Sheets(0.24, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.3}), habits=Habits(busy=0.04))
 MADE = Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7})
 UNSEEN = Sheets(0.04, MADE)
-ALIKE = Sheets(0.08, replace(MADE, words=90))
+ALIKE = Sheets(0.06, replace(MADE, words=90))
+NEAR = Sheets(
+    0.14, replace(MADE, kinds={"made": 0.62, "call": 0.3, "refusal": 0.08}, listed={"eight": 1.0}, words=90, near=0.85)
+)
 HINTED = Sheets(
     0.14, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})
 )
-SHARED = Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.5, misleading=(0, 1))
-TOGETHER = Sheets(0.16, SHARED, habits=CHECKED)
+SHARED = Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.8, misleading=(0, 1))
+TOGETHER = Sheets(0.18, SHARED, habits=CHECKED)
 
 LONG_SHAPES = ("chain2", "chain3", "chain3", "chain4", "chain4", "fan2", "fan3", "diamond")
 
@@ -71,10 +74,10 @@ EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), rena
 """One or two single calls by two workers."""
 WHOLE_WORLD = (
     FIRST_STEPS,
-    Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, HINTED, TOGETHER)),
+    Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, NEAR, HINTED, TOGETHER)),
 )
 """From random weights to everything."""
-WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, HINTED, TOGETHER)),)
+WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, NEAR, HINTED, TOGETHER)),)
 """For a model that solves single calls already."""
 MEND = (
     Stage(
@@ -87,9 +90,10 @@ MEND = (
             replace(LONG, weight=0.01),
             Sheets(0.3, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
             replace(UNSEEN, weight=0.08),
-            replace(ALIKE, weight=0.26),
+            replace(ALIKE, weight=0.1),
+            replace(NEAR, weight=0.2),
             replace(HINTED, weight=0.08),
-            replace(TOGETHER, weight=0.14, scope=replace(SHARED, lines=0.9)),
+            replace(TOGETHER, weight=0.16),
         ),
     ),
 )

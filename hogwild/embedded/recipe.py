@@ -76,7 +76,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         warmup_steps=200,
         decay_from=0.5,
         lr=3e-3,
-        eval_every_s=90.0,
+        eval_every_s=150.0,
         device="cuda",
         again=2,
     ),

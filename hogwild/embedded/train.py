@@ -16,7 +16,7 @@ import json
 import os
 import random
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
@@ -97,11 +97,7 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    given = {
-        name: value
-        for name in ("minutes", "max_tokens", "begin_with", "curriculum", "device", "seed", "lr", "tokens_per_step")
-        if (value := getattr(args, name)) is not None
-    }
+    given = {one.name: value for one in fields(Recipe) if (value := getattr(args, one.name, None)) is not None}
     return replace(PRESETS[args.preset], **given)
 
 
@@ -119,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-tokens", type=int, help="tokens read at which the schedule ends")
     parser.add_argument("--tokens-per-step", type=int, help="tokens of a batch")
     parser.add_argument("--lr", type=float, help="highest learning rate of the matrices")
+    parser.add_argument("--embedding-lr", type=float, help="highest learning rate of everything else")
+    parser.add_argument("--warmup-steps", type=int, help="steps in which the learning rate rises")
+    parser.add_argument("--decay-from", type=float, help="share of the training from which the learning rate falls")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--processes", type=int, default=1, help="that learn, one thread each (CPU)")

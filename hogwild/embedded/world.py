@@ -8,6 +8,8 @@ worksheet. Below: `worksheets` (values, numbers, words), `plans`, `hints`, `made
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -44,7 +46,8 @@ class Scope:
     given: the share of worksheets that show the concepts their questions need. misleading: least and most concepts
     beside those. lines: the share of worksheets in which a person says something on the way. shelf: the split whose
     made tools occur, by default the worksheet's own; so held-out wordings can be asked of tools that training shows.
-    words: how many words the tools of a training shelf share, as in `make_shelf`.
+    words: how many words the tools of a training shelf share, as in `make_shelf`. near: the share of worksheets whose
+    eight tools are, beside the needed ones, those that share most words with the questions, as retrieval lists them.
     """
 
     items: tuple[int, int] = (2, 7)
@@ -56,6 +59,7 @@ class Scope:
     lines: float = 0.0
     shelf: Split | None = None
     words: int = 0
+    near: float = 0.0
 
 
 def make_sheet(seed: int, scope: Scope, split: Split = "train") -> Worksheet:
@@ -235,17 +239,36 @@ class _Sheet:
         if how == "eight":
             pool = [made.tool for made in self.shelf if made.tool.name not in taken and not made.base]
             pool += [tool for name, tool in STANDARD.items() if name not in taken and len(tool.description) < 50]
-        listed = needed + self.rng.sample(pool, min(room, len(pool)))
+        if how == "eight" and self.rng.random() < self.scope.near:
+            listed = needed + self.nearest(pool)[:room]
+        else:
+            listed = needed + self.rng.sample(pool, min(room, len(pool)))
         self.rng.shuffle(listed)
         return tuple(listed)
 
+    def nearest(self, pool: Sequence[Tool]) -> list[Tool]:
+        """Those that share words with the questions, the more and the rarer the earlier; of equals any."""
+        uses = Counter(word for tool in pool for word in _words_of(tool))
+        asked = {word for item in self.items for word in _WORD.findall(item.question.lower())}
+        shares = [(sum(1 / uses[word] for word in _words_of(tool) & asked), self.rng.random(), tool) for tool in pool]
+        return [tool for _, _, tool in sorted(shares, key=lambda one: one[:2], reverse=True)]
+
     def lines(self, tools: tuple[Tool, ...]) -> tuple[Line, ...]:
-        """One line of a person: an item is dropped, or one is added that the listed tools can answer."""
+        """What a person says: an item is dropped, or one is added that the listed tools can answer; at times both."""
+        dropped, added = self.dropping(), self.adding(tools)
+        if dropped and added and not self.draw.held_out and self.rng.random() < 0.2:
+            return (*dropped, *added)
+        return dropped if dropped and self.rng.random() < 0.5 else added
+
+    def dropping(self) -> tuple[Line, ...]:
         used = {number for item in self.items for number in item.needs}
         droppable = [item.number for item in self.items if item.number not in used]
-        if self.rng.random() < 0.5 and len(self.items) > 2 and droppable:
-            number = self.rng.choice(droppable)
-            return (Line(skip_line(self.rng, self.draw.held_out, number), "skip", number),)
+        if len(self.items) < 3 or not droppable:
+            return ()
+        number = self.rng.choice(droppable)
+        return (Line(skip_line(self.rng, self.draw.held_out, number), "skip", number),)
+
+    def adding(self, tools: tuple[Tool, ...]) -> tuple[Line, ...]:
         names, number = {tool.name for tool in tools if tool is BUILTINS.get(tool.name)}, len(self.items) + 1
         for _ in range(60):
             text, name, arguments, answer, failed = self.draw.question()
@@ -253,6 +276,15 @@ class _Sheet:
                 item = single(number, text, BUILTINS[name], arguments, answer, False)
                 return (Line(add_line(self.rng, self.draw.held_out, number, text), "add", number, item),)
         return ()
+
+
+@lru_cache(maxsize=4096)
+def _words_of(tool: Tool) -> frozenset[str]:
+    """Words that a tool is found by: of its description, its name and its parameters."""
+    return frozenset(_WORD.findall(f"{tool.description} {tool.name} {' '.join(tool.parameters['properties'])}".lower()))
+
+
+_WORD: Final = re.compile(r"[a-z]{3,}")
 
 
 def _number(text: str) -> int | float | None:

@@ -7,6 +7,7 @@ Neighbours: `hogwild.embedded.world` and its parts, `script`, `board`.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -257,3 +258,19 @@ def test_a_call_that_failed_for_a_passing_reason_is_made_again() -> None:
     _, texts = solve(make_sheet(1, Scope((5, 5), {"call": 0.5, "plan": 0.5})), 2, Habits(busy=1.0))
     said = "".join(texts.values())
     assert said.count("That failed, I try again.") == 5
+
+
+def test_near_tools_share_more_words_with_the_questions_than_others_do() -> None:
+    def shared(near: float) -> float:
+        found = []
+        for seed in range(20):
+            scope = Scope((2, 4), {"made": 1.0}, listed={"eight": 1.0}, words=90, near=near)
+            sheet = make_sheet(seed, scope)
+            asked = set(re.findall(r"[a-z]{3,}", sheet.text().lower()))
+            others = [tool for tool in sheet.tools if tool.name not in needed_tools(sheet)]
+            assert len(sheet.tools) == 8
+            assert len(others) >= 4
+            found += [len(set(re.findall(r"[a-z]{3,}", tool.line().lower())) & asked) for tool in others]
+        return sum(found) / len(found)
+
+    assert shared(1.0) > 2 * shared(0.0)
