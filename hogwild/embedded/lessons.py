@@ -55,7 +55,8 @@ FIRST_STEPS = Stage(0.04, {1: 0.6, 2: 0.4}, {"contiguous": 1.0}, (Sheets(1.0, it
 SINGLE = Sheets(0.16)
 MANY = Sheets(0.13, items=(6, 13), crowd=True, habits=MISHAPS)
 LONG = Sheets(0.04, items=(14, 32))
-PLANS = Sheets(0.24, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.3}), habits=Habits(busy=0.04))
+LONG_SHAPES = ("chain2", "chain3", "chain3", "chain4", "chain4", "fan2", "fan3", "diamond")
+PLANS = Sheets(0.26, Scope((1, 5), {"plan": 0.8, "rounds": 0.2, "call": 0.25}, LONG_SHAPES), habits=Habits(busy=0.04))
 MADE = Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight": 0.7})
 UNSEEN = Sheets(0.04, MADE)
 ALIKE = Sheets(0.06, replace(MADE, words=90))
@@ -67,8 +68,6 @@ HINTED = Sheets(
 )
 SHARED = Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.8, misleading=(0, 1))
 TOGETHER = Sheets(0.18, SHARED, habits=CHECKED)
-
-LONG_SHAPES = ("chain2", "chain3", "chain3", "chain4", "chain4", "fan2", "fan3", "diamond")
 
 EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
 """One or two single calls by two workers."""

@@ -52,6 +52,11 @@ CHAINS: Final = {
         "<I have|We have|There is> {1}; <find|compute|tell me> {2:<it|that>}.",
         "Step one: {1}. Step two: {2:<the result|that>}.",
         "{1}, then {2:<the result|that>}.",
+        "<Denote|Mark> {1} <by|with|as> @1. <Then|Afterwards|Next>[,] <find|give|tell me> {2:@1}.",
+        "<Write|Use> @1 for {1}. <Now|Then> <what is|find> {2:@1}<?|.>",
+        "{1} is @1. <What is|Find> {2:@1}<?|.>",
+        "<Start with|Begin with|Go for|Determine> {1}[ first]. <Using|From|Given|Knowing> <it|this|that>, "
+        "<what is|find> {2:<it|that>}<?|.>",
     ),
     "held_out": ("Work out {1} first. With that, what is {2:it}?", "Call {1} k. Now give {2:k}."),
 }
@@ -60,9 +65,10 @@ LONGER: Final = {
         " <Then|Next|After that|And then|Now> <what is|give|find|compute> "
         "{:<that result|the last result|the new value|what comes out|it>}<?|.>",
         " Next step: {:<the result|that>}.",
-        " <Then|Next|At last|Last|In the end|And then>[,] <what is|give|find|tell me> {:<the|this|our> "
-        "[current|latest|running|present] <value|number|figure|amount|answer|result> "
-        "[now|up to now|by then|up to here|at this point]}<?|.>",
+        " <With|Using|From> <that|this|it>, <what is|find|give> {:<it|that>}<?|.>",
+        " <Then|Next|At last|Last|In the end|And then>[,] <what is|give|find|tell me> {:<the|this|our>"
+        "[ current| latest| running| present] <value|number|figure|amount|answer|result>"
+        "[ now| up to now| by then| up to here| at this point]}<?|.>",
     ),
     "held_out": (" Finally, what is {:the value so far}?",),
 }
@@ -93,6 +99,10 @@ FANS_OF_THREE: Final = {
         "<With|Take> @1 = {1}, @2 = {2}, @3 = {3}<:|;> <what is|find> the <mean|average|median|middle value> of "
         "<the three|them|@1, @2 and @3>?",
         "<Compute|Find> {1}; also {2}; and {3}; then the <mean|average|median|middle value> of <them|all three>.",
+        "<Compute|Get|Determine> {1}, <then|next> {2}, <then|and> {3}. <Now|Finally|For the three>, <find|what is> the "
+        "<mean|average|median|middle value><?|.>",
+        "The <mean|average|median|middle value> of {1}, of {2} and of {3}<?|.>",
+        "<Among|Take> {1}, {2} and {3}<:|;> <their|the> <mean|average|median|middle value><?|.>",
     ),
     "held_out": ("Work out {1}, then {2}, then {3}. Of these three, what is the <average|median>?",),
 }
