@@ -61,7 +61,14 @@ MADE = Scope((2, 6), {"made": 0.9, "refusal": 0.1}, listed={"few": 0.3, "eight":
 UNSEEN = Sheets(0.04, MADE)
 ALIKE = Sheets(0.06, replace(MADE, words=90))
 NEAR = Sheets(
-    0.14, replace(MADE, kinds={"made": 0.62, "call": 0.3, "refusal": 0.08}, listed={"eight": 1.0}, words=90, near=0.85)
+    0.14,
+    replace(
+        MADE,
+        kinds={"made": 0.6, "call": 0.28, "absent": 0.08, "refusal": 0.04},
+        listed={"eight": 1.0},
+        words=90,
+        near=0.85,
+    ),
 )
 HINTED = Sheets(
     0.14, Scope((2, 6), {"concept": 0.6, "call": 0.4}, given=0.8, misleading=(0, 3), listed={"few": 0.5, "eight": 0.5})

@@ -41,7 +41,7 @@ INVENTED_AGAIN: Final = 0.6
 class Scope:
     """What may occur on a worksheet.
 
-    items: least and most. kinds: weights of call, plan, rounds, uses, concept, made, refusal. shapes: of plans.
+    items: least and most. kinds: weights of call, plan, rounds, uses, concept, made, absent, refusal. shapes: of plans.
     listed: weights of how tools are listed: `all` built-in ones in their order, `few`, or the needed among `eight`.
     given: the share of worksheets that show the concepts their questions need. misleading: least and most concepts
     beside those. lines: the share of worksheets in which a person says something on the way. shelf: the split whose
@@ -93,6 +93,7 @@ class _Sheet:
         self.items: list[Item] = []
         self.only_made = set(scope.kinds) <= {"made", "refusal"}
         self.doubled: set[str] = set()
+        self.absent_tools: set[str] = set()
 
     def make(self) -> Worksheet:
         kinds, weights = list(self.scope.kinds), list(self.scope.kinds.values())
@@ -166,7 +167,7 @@ class _Sheet:
             if self.split == "train" and not one.means and self.rng.random() < INVENTED_AGAIN:
                 continue
             # Beside its own double a built-in tool could be meant as well.
-            if one.base and not self.only_made:
+            if (one.base and not self.only_made) or one.tool.name in self.absent_tools:
                 continue
             try:
                 text, arguments = self.asked(one)
@@ -177,6 +178,12 @@ class _Sheet:
                 self.tools[one.tool.name] = one.tool
                 self.doubled.add(one.base)
                 return single(number, text, one.tool, arguments, result.text, False, "made")
+
+    def absent(self, number: int) -> Item:
+        """A question for an invented tool of the shelf that is not listed: nothing else could answer it."""
+        one = self.rng.choice([made for made in self.shelf if not made.means and made.tool.name not in self.tools])
+        self.absent_tools.add(one.tool.name)
+        return Item(number, self.asked(one)[0], REFUSAL, (), SAYS, kind="refusal")
 
     def refusal(self, number: int) -> Item:
         return Item(number, draw_outside(self.draw), REFUSAL, (), SAYS, kind="refusal")
@@ -234,7 +241,7 @@ class _Sheet:
             self.rng.shuffle(others)
             return (*BUILTINS.values(), *others)
         room = self.rng.randint(0, 4) if how == "few" else max(0, 8 - len(needed))
-        taken = {*self.tools, *self.doubled}
+        taken = {*self.tools, *self.doubled, *self.absent_tools}
         pool = [tool for name, tool in BUILTINS.items() if name not in taken]
         if how == "eight":
             pool = [made.tool for made in self.shelf if made.tool.name not in taken and not made.base]

@@ -20,7 +20,7 @@ from hogwild.embedded.outside import ADDS, QUESTIONS, REFUSAL, SKIPS
 from hogwild.embedded.plans import CHAINS, CONDITIONS, DIAMONDS, FANS, FANS_OF_THREE, LONGER
 from hogwild.embedded.script import SLIP, STEADY, Habits, Lesson, call_text, plan_response, play
 from hogwild.embedded.worksheets import Draw, Item, Worksheet
-from hogwild.embedded.world import Scope, make_sheet, needed_tools
+from hogwild.embedded.world import Scope, make_sheet, needed_tools, shelf_of
 from hogwild.layouts import COMBINED, CONTIGUOUS, INDEPENDENT, INTERLEAVED
 from memory.concepts import checked_concept
 from memory.rendering import render_concept
@@ -274,3 +274,18 @@ def test_near_tools_share_more_words_with_the_questions_than_others_do() -> None
         return sum(found) / len(found)
 
     assert shared(1.0) > 2 * shared(0.0)
+
+
+def test_the_tool_of_an_absent_item_is_not_listed_and_the_item_is_refused() -> None:
+    refused = 0
+    for seed in range(40):
+        scope = Scope((3, 5), {"made": 0.5, "absent": 0.5}, listed={"eight": 1.0}, words=90, near=1.0)
+        sheet = make_sheet(seed, scope)
+        listed = {tool.name for tool in sheet.tools}
+        shelf = [made for made in shelf_of(seed, "train", 90) if made.noun]
+        for item in sheet.items:
+            asked = {made.tool.name for made in shelf if made.noun.split("{")[0] in item.question.lower()}
+            assert bool(asked & listed) == bool(item.calls)
+            assert bool(item.calls) != (item.answer == REFUSAL)
+            refused += not item.calls
+    assert refused > 40
