@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
 from hogwild.families import TRY, ModelFacts, facts_of, refuse, refuse_ranks
-from hogwild.norms import fuse_norms
+from hogwild.fusing import fuse, fuse_norms
 from hogwild.packed import pack
 from hogwild.seam import ATTENTION
 
@@ -106,7 +106,8 @@ def load(
         pack(model)
     model.eval()
     if device.type == "cuda" and device_map is None:
-        fuse_norms(model)
+        # A part of a layer that is shared out among ranks is not the layer.
+        _ = fuse(model) if ranks == 1 else fuse_norms(model)
     return Loaded(model, _tokenizer(directory), facts_of(model), directory, placed=bool(placing))
 
 

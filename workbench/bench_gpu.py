@@ -364,8 +364,8 @@ def random_engine(layers: int, *, check: bool = True) -> Any:
 
     from hogwild import Engine
     from hogwild.families import facts_of
+    from hogwild.fusing import fuse
     from hogwild.loading import Loaded
-    from hogwild.norms import fuse_norms
     from hogwild.seam import ATTENTION
 
     config = LlamaConfig(
@@ -384,7 +384,7 @@ def random_engine(layers: int, *, check: bool = True) -> Any:
     try:
         with torch.device("cuda"):
             network = LlamaForCausalLM(config).eval()
-        fuse_norms(network)
+        fuse(network)
     finally:
         torch.set_default_dtype(before)
     with tempfile.TemporaryDirectory() as folder:

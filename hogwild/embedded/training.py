@@ -28,7 +28,7 @@ from hogwild.embedded.recipe import Recipe, new_model
 from hogwild.embedded.shards import ShardPlan, Supply
 from hogwild.embedded.vocabulary import Vocabulary
 from hogwild.families import facts_of
-from hogwild.norms import fuse_norms
+from hogwild.fusing import fuse_norms
 from hogwild.packed import multiplies_bfloat16
 from hogwild.prompting import WORKSHEETS
 from hogwild.replay import PackedReplay, Replay, packs

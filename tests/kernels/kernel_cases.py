@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hogwild_kernels import Rotary, attention
+from hogwild_kernels import Rotary, attention, between
 
 
 @dataclass(frozen=True)
@@ -132,3 +132,65 @@ def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False) -> 
     if graphs:  # a model that could not be captured goes on without graphs, and would be as right
         assert all(graph is not None for _, graph, _ in engines[0]._runner._kernels.graphs.values())
     return differences
+
+
+BETWEEN = ("norm", "norm of heads", "norm by 1 + weight", "sum and norm", "silu", "gelu_tanh")
+ROTATIONS = {  # head size, rotated, interleaved, stride and width of the tables
+    "halves": (32, 32, False, 1, 32),
+    "half tables": (64, 64, False, 1, 32),
+    "partial": (80, 48, False, 1, 48),
+    "interleaved": (32, 16, True, 1, 16),
+    "interleaved twice": (32, 32, True, 2, 32),
+}
+
+
+def between_apart(name: str, dtype: torch.dtype, device: str = "cpu") -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Per result: by the kernel, by the definition, and by the definition in float64 from the same numbers. Rows lie
+    apart in a wider tensor, as those do that come out of a common product."""
+    from hogwild_kernels import between_gpu
+
+    torch.use_deterministic_algorithms(True, warn_only=True)  # memory that nobody has written holds NaN
+    draw = torch.Generator().manual_seed(7)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draw).to(dtype).to(device)
+
+    wide, more, weight = normal(1, 5, 7 * 24), normal(1, 5, 120), normal(120)
+    given = {
+        "norm": ("rms_norm", (wide[..., :120], weight, 1e-5)),
+        "norm of heads": ("rms_norm", (wide[..., 24:144].view(1, 5, 5, 24), weight[:24], 1e-6)),
+        "norm by 1 + weight": ("rms_norm", (wide[..., :120], weight, 1e-6, 1.0)),
+        "sum and norm": ("add_rms_norm", (wide[..., :120], more, weight, 1e-6)),
+        "silu": ("gated", (3 * normal(1, 3, 2 * 1100), "silu")),
+        "gelu_tanh": ("gated", (3 * normal(1, 3, 2 * 1100), "gelu_tanh")),
+    }
+    if name in ROTATIONS:
+        head_dim, size, interleaved, stride, width = ROTATIONS[name]
+        heads = normal(4, 11 + 3, head_dim)
+        tables = [normal(4, 2 * width)[:, :width] for _ in range(2)]
+        turned = (heads[:, :11].transpose(0, 1), heads[:, 11:].transpose(0, 1), *tables, size, interleaved, stride)
+        given[name] = ("rotate", turned)
+    function, arguments = given[name]
+    exact = [one.double() if isinstance(one, Tensor) else one for one in arguments]
+    results = []
+    for by, values in ((between_gpu, arguments), (between, arguments), (between, exact)):
+        got = getattr(by, function)(*values)
+        results.append([one.cpu() for one in (got if isinstance(got, tuple) else (got,))])
+    return list(zip(*results, strict=True))
+
+
+def fused_apart(folder: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[dict[str, int], float]:
+    """What `hogwild.fusing` replaces by kernels in the model, and the largest difference of its logits afterwards, as a
+    share of the largest one."""
+    from transformers import AutoModelForCausalLM
+
+    from hogwild import fusing
+    from hogwild_kernels import between_gpu
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").to(device).eval()
+    ids = torch.tensor([[3, 5, 8, 30, 2, 41, 7]], device=device)
+    with torch.inference_mode():
+        before = model(ids).logits.float()
+        done = fusing.fuse(model, between_gpu)
+        after = model(ids).logits.float()
+    return dict(done), float((after - before).abs().max() / before.abs().max())

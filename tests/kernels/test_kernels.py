@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kernel_cases import Case, engines_apart, kernels_append, kernels_result, result
+from kernel_cases import (
+    BETWEEN,
+    ROTATIONS,
+    Case,
+    between_apart,
+    engines_apart,
+    fused_apart,
+    kernels_append,
+    kernels_result,
+    result,
+)
 
 from hogwild import Engine, Feed, Sampling
 from hogwild.sampling import Sampler, choose
@@ -65,6 +75,55 @@ def test_keys_are_turned_and_stored_in_one_pass(interpreter: ProcessPoolExecutor
     assert torch.equal(values, right_values)
 
 
+def near(results: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> None:
+    for ours, plain, right in results:
+        assert ours.dtype == plain.dtype
+        assert ours.shape == plain.shape
+        allowed = 2 * float((plain.double() - right).abs().max())
+        allowed += 4 * torch.finfo(ours.dtype).eps * float(right.abs().max())
+        assert float((ours.double() - right).abs().max()) <= allowed  # false for NaN
+
+
+@pytest.mark.parametrize("dtype", [F32, BF16, F16], ids=str)
+@pytest.mark.parametrize("name", [*BETWEEN, *ROTATIONS])
+def test_norms_gates_and_rotations_equal_their_definition_in_the_interpreter(
+    name: str, dtype: torch.dtype, interpreter: ProcessPoolExecutor
+) -> None:
+    near(interpreter.submit(between_apart, name, dtype).result(timeout=120))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", [*BETWEEN, *ROTATIONS])
+def test_norms_gates_and_rotations_equal_their_definition_on_the_device(name: str) -> None:
+    for dtype in (F32, BF16, F16):
+        near(between_apart(name, dtype, "cuda"))
+
+
+FUSED = ("llama", "qwen3", "glm4", "gemma2")
+
+
+@pytest.mark.parametrize("family", FUSED)
+def test_a_model_on_these_kernels_gives_its_own_logits_in_the_interpreter(
+    family: str, interpreter: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    done, difference = interpreter.submit(fused_apart, saved(family, tmp_path)).result(timeout=120)
+    assert {"norms", "products", "gates", "rotations"} <= set(done)
+    assert difference < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("family", [*FUSED, "qwen2", "olmo2", "smollm3", "cohere2", "gpt_oss"])
+def test_a_model_on_these_kernels_gives_its_own_logits_on_the_device(family: str, tmp_path: Path) -> None:
+    folder = saved(family, tmp_path)
+    for dtype, allowed in ((F32, 1e-4), (BF16, 0.05)):
+        done, difference = fused_apart(folder, "cuda", dtype)
+        assert {"products", "rotations"} <= set(done)
+        assert family in ("cohere2", "gpt_oss") or {"norms", "gates"} <= set(done)
+        assert difference < allowed
+
+
 WITHOUT_GRAPHS = ("gpt_oss",)
 """Families that may decode without CUDA graphs: a mixture of experts that copies from host memory is not captured."""
 
@@ -105,8 +164,6 @@ def test_an_engine_on_the_device_gives_plain_torch_s_logits(folder: str, request
 def test_decoding_on_the_device_waits_for_nothing_but_its_tokens(family: str, tmp_path: Path) -> None:
     """Steps whose graph is there already, each worker sampling in its own way; anything that waits is an error."""
     engine = Engine.from_pretrained(saved(family, tmp_path), dtype="float32", device="cuda")
-    fused = [module for module in engine.model.modules() if "forward" in vars(module)]
-    assert bool(fused) == (family == "llama")  # norms as one kernel each, but not Gemma's 1 + weight
     hows = [Sampling(temperature=0.9, seed=1), Sampling(temperature=1.2, top_k=20, top_p=0.9, banned=(3,), seed=2)]
     found = []
     for _ in range(2):
@@ -167,6 +224,39 @@ def test_the_attention_compiles_within_the_device_s_limits(name: str, arch: int,
     assert at_once * binary.metadata.shared <= SHARED_BYTES[arch]
     assert at_once * 32 * shape.num_warps * used["REG"] <= 1 << 16
     assert re.search(r"cp\.async\.cg\.shared\.global \[[^]]*\], \[[^]]*\], 0x10", binary.asm["ptx"])
+
+
+SMALL = {  # of an 8 B model in bfloat16
+    "norm_kernel": {"DIM": 4096, "BLOCK": 4096, "ADD": True, "OFFSET": 0.0, "num_warps": 16},
+    "gate_kernel": {"BLOCK": 1024, "SILU": True, "num_warps": 4},
+    "rotate_kernel": {
+        "NUM_HEADS": 32, "KV_HEADS": 8, "DIM": 128, "SIZE": 128, "STRIDE": 1, "BLOCK": 64, "BLOCK_REST": 1, "HEADS": 8,
+        "INTERLEAVED": False, "num_warps": 4,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", SHARED_BYTES)
+@pytest.mark.parametrize("name", SMALL)
+def test_norms_gates_and_rotations_compile_and_keep_everything_in_registers(name: str, arch: int) -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from hogwild_kernels import between_kernels
+
+    fixed = dict(SMALL[name])
+    options = {"num_warps": fixed.pop("num_warps")}
+    kernel = getattr(between_kernels, name)
+    names = kernel.arg_names
+    tensors = ("x", "added", "weight", "out", "total", "both", "query", "key", "query_out", "key_out", "cos", "sin")
+    kinds = dict.fromkeys(fixed, "constexpr") | dict.fromkeys(tensors, "*bf16") | {"eps": "fp32"}
+    signature = {one: kinds.get(one, "i32") for one in names}
+    whole = [one for one in names if signature[one] != "constexpr" and one not in ("eps", "cos_row", "sin_row")]
+    aligned = {(names.index(one),): [["tt.divisibility", 16]] for one in whole}
+    source = ASTSource(kernel, signature, {(names.index(k),): v for k, v in fixed.items()}, aligned)
+    binary = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    assert ".local" not in binary.asm["ptx"]
+    assert re.search(r"ld\.global\.v4|ld\.global\.v2", binary.asm["ptx"])
 
 
 def compiled(

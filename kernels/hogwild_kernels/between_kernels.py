@@ -1,0 +1,92 @@
+# mypy: ignore-errors
+"""The Triton kernels of `between_gpu.py`: norm, gate and rotation; one row, or a part of one, per program.
+
+Above: `between_gpu.py`. The definition of every result: `between.py`.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def norm_kernel(
+    x, added, weight, out, total, x_outer, x_inner, added_outer, eps,
+    DIM: tl.constexpr, BLOCK: tl.constexpr, ADD: tl.constexpr, OFFSET: tl.constexpr,
+):  # fmt: skip
+    """One row; `out` and `total` are dense."""
+    outer, inner = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    real = at < DIM
+    place = (outer * tl.num_programs(1) + inner) * DIM + at
+    row = tl.load(x + outer * x_outer + inner * x_inner + at, mask=real, other=0.0).to(tl.float32)
+    scale = tl.load(weight + at, mask=real, other=0.0).to(tl.float32) + OFFSET
+    if ADD:
+        row += tl.load(added + outer * added_outer + at, mask=real, other=0.0).to(tl.float32)
+        stored = row.to(total.dtype.element_ty)
+        tl.store(total + place, stored, mask=real)
+        row = stored.to(tl.float32)
+    root = tl.rsqrt(tl.sum(row * row, 0) / DIM + eps)
+    tl.store(out + place, (row * root * scale).to(out.dtype.element_ty), mask=real)
+
+
+@triton.jit
+def gate_kernel(both, out, size, both_row, BLOCK: tl.constexpr, SILU: tl.constexpr):
+    """Part of one row: the gates stand at 0..size-1 of `both`, what they let through behind them."""
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    real = at < size
+    gate = tl.load(both + row * both_row + at, mask=real, other=0.0).to(tl.float32)
+    up = tl.load(both + row * both_row + size + at, mask=real, other=0.0).to(tl.float32)
+    # GELU's 1 + tanh(x) is 2 sigmoid(2 x)
+    slope = gate if SILU else 1.5957691216057308 * (gate + 0.044715 * gate * gate * gate)
+    tl.store(out + row * size + at, (gate * up / (1.0 + tl.exp(-slope))).to(out.dtype.element_ty), mask=real)
+
+
+@triton.jit
+def _rotate_heads(
+    x, out, x_head, x_row, first_head, num_heads, row, cos, sin,
+    DIM: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr, BLOCK_REST: tl.constexpr, HEADS: tl.constexpr,
+    INTERLEAVED: tl.constexpr,
+):  # fmt: skip
+    head = (first_head + tl.arange(0, HEADS)).to(tl.int64)
+    there = (head < num_heads)[:, None]
+    source = x + head[:, None] * x_head + row * x_row
+    target = out + (row * num_heads + head[:, None]) * DIM
+    pair = tl.arange(0, BLOCK)
+    real = there & (pair < SIZE // 2)[None, :]
+    if INTERLEAVED:
+        first, second = 2 * pair, 2 * pair + 1
+    else:
+        first, second = pair, pair + SIZE // 2
+    a = tl.load(source + first[None, :], mask=real, other=0.0).to(tl.float32)
+    b = tl.load(source + second[None, :], mask=real, other=0.0).to(tl.float32)
+    tl.store(target + first[None, :], (a * cos[None, :] - b * sin[None, :]).to(out.dtype.element_ty), mask=real)
+    tl.store(target + second[None, :], (b * cos[None, :] + a * sin[None, :]).to(out.dtype.element_ty), mask=real)
+    if SIZE < DIM:
+        rest = SIZE + tl.arange(0, BLOCK_REST)
+        kept = there & (rest < DIM)[None, :]
+        tl.store(target + rest[None, :], tl.load(source + rest[None, :], mask=kept, other=0.0), mask=kept)
+
+
+@triton.jit(do_not_specialize=["cos_row", "sin_row"])
+def rotate_kernel(
+    query, key, query_out, key_out, cos, sin, query_head, query_row, key_head, key_row, cos_row, sin_row,
+    NUM_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, SIZE: tl.constexpr, STRIDE: tl.constexpr,
+    BLOCK: tl.constexpr, BLOCK_REST: tl.constexpr, HEADS: tl.constexpr, INTERLEAVED: tl.constexpr,
+):  # fmt: skip
+    """Some heads of one row: the query's come first, then the key's. Results are `[rows, heads, head_dim]`."""
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    pair = tl.arange(0, BLOCK)
+    c = tl.load(cos + row * cos_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+    s = tl.load(sin + row * sin_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+    QUERIES: tl.constexpr = (NUM_HEADS + HEADS - 1) // HEADS
+    if part < QUERIES:
+        _rotate_heads(
+            query, query_out, query_head, query_row, part * HEADS, NUM_HEADS, row, c, s,
+            DIM, SIZE, BLOCK, BLOCK_REST, HEADS, INTERLEAVED,
+        )  # fmt: skip
+    else:
+        _rotate_heads(
+            key, key_out, key_head, key_row, (part - QUERIES) * HEADS, KV_HEADS, row, c, s,
+            DIM, SIZE, BLOCK, BLOCK_REST, HEADS, INTERLEAVED,
+        )  # fmt: skip
