@@ -41,6 +41,7 @@ CHAINS = (
     ["<tool_response>3</tool_response>", "Both."],
     ["# Judy\n", call("break_down")],
     ["# Kim\n", "k\n\n", "k\n\n"],  # a step with every token, for ever
+    ["# Leo\n", "Calls:\n", f"{GCD}\n", "and"],
     ["Joint answer:\n", "It is 42."],
     ["Joint answer, 1 to 1:\n", "1: 42"],
     ["Joint answer, 2 to 2:\n", "Nothing."],
@@ -147,6 +148,20 @@ def test_a_call_whose_last_token_uses_up_the_budget_is_not_run(engine: Engine) -
         assert finished.status == "not_executed"
         assert scene.of(ev.CallStarted) == []
         assert scene.injected("tool") == []
+
+
+def test_a_worker_whose_budget_ends_in_the_middle_of_a_plan_does_not_wait_for_its_results_after_the_closing(
+    engine: Engine,
+) -> None:
+    """The call has ended before the budget is used up; the plan, which has not, ends with the closing's turn."""
+    words = Prompting.from_json({**WORDS, "plan_end": "</calls>"})
+    with Scene(engine, "Leo", prompting=words, max_tokens=3) as scene:
+        scene.to_the_end()
+        states = [one.state for one in scene.of(ev.WorkerStateChanged)]
+        assert scene.kinds(ev.CallStarted, ev.CallFinished) == ["call_started", "call_finished"]
+        assert states == ["out_of_budget", "decoding", "finished"]
+        assert scene.injected("tool") == []
+        assert scene.driver.outcome().answer == "It is 42."
 
 
 def test_stopping_gives_up_a_call_that_still_runs_and_its_result_is_not_told(engine: Engine) -> None:
