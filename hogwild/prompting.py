@@ -39,7 +39,8 @@ class Prompting:
     worker waits after each. concepts: put after the tools when concepts were found that may help; {concepts} is their
     text. untrusted: how a result that comes from outside is told. shared: put after a result when the same call was
     made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said. front: the grammar that the
-    model writes calls in, one of the front ends of `toolsets`.
+    model writes calls in, one of the front ends of `toolsets`. skipped: what its joint answer says of an item that
+    nobody has answered.
     """
 
     rules: str
@@ -62,6 +63,7 @@ class Prompting:
     untrusted: str = "(from outside) {content}"
     shared: str = ""
     front: str = "tool_calls"
+    skipped: str = ""
 
     def system(self, workers: Sequence[str], tools: Sequence[str], concepts: str = "") -> str:
         """The rules for these workers; `tools` are one line each, `concepts` the rendered ones, empty for none."""
@@ -171,6 +173,7 @@ WORKSHEETS = Prompting(
     check="Is this done twice?\n",
     # Its training shows results bare. They are neutralised all the same, and it takes no instructions from them.
     untrusted="{content}",
+    skipped="skipped",
 )
 """What the embedded model is trained with; a model directory's own prompting.json says what its model was."""
 

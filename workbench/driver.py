@@ -248,7 +248,8 @@ class Driver:
         """
         due = set(self._waited_for() if due is None else due)
         for name, worker in self.run.space.workers.items():
-            if worker.state in ENDED and self.calls.open_of(name):
+            if worker.state in ENDED:
+                self._cut_off(name)
                 due |= set(self.calls.cancel(name, f"{name} had ended before it."))
         self.calls.wait(due, patience_s)
         for name in self.run.space.workers:
@@ -277,7 +278,7 @@ class Driver:
     def outcome(self, error: str | None = None) -> Outcome:
         """How it ended; call once `ended`."""
         answer = self.run.answer
-        items = answered(self.task.items, answer, self.lanes)
+        items = answered(self.task.items, answer, self.lanes, self.run.words.skipped)
         solved = all(item["answer"] for item in items) if items else bool(answer)
         status: ev.EndStatus = (
             "failed" if error else "stopped" if self._stopped else "solved" if solved else "unanswered"
@@ -327,13 +328,9 @@ class Driver:
                 due |= {name} if self.spec.asynchronous else set()
                 continue
             self.calls.end_plan(item.plan)
-            if not self.spec.asynchronous and not gone and self._has_calls(worker):
+            if not self.spec.asynchronous and not gone:
                 due |= self._hold(worker)
         return due
-
-    def _has_calls(self, worker: str) -> bool:
-        """Whether results are still to come to it. One whose budget ran out in the middle of a plan gets none."""
-        return bool(self.calls.open_of(worker) or self.calls.ready_of(worker))
 
     def _hold(self, worker: str) -> set[str]:
         """The worker waits for all of its calls."""
@@ -344,9 +341,17 @@ class Driver:
     def _turn_ended(self, worker: str) -> set[str]:
         """A turn that ends with calls goes on with their results."""
         due = self._read(worker, self._readers[worker].finish(), turn_ended=True)
-        if worker not in self._holding and self._has_calls(worker):
+        if worker not in self._holding and (self.calls.open_of(worker) or self.calls.ready_of(worker)):
             due |= self._hold(worker)
         return due
+
+    def _cut_off(self, worker: str) -> None:
+        """Its turn is over, maybe in the middle of a plan or a call: what it writes after that (its part of the answer)
+        belongs to neither."""
+        self._holding.discard(worker)
+        for item in self._readers[worker].finish():
+            if isinstance(item, PlanEnded):
+                self.calls.end_plan(item.plan)
 
     def _deliver(self, worker: str) -> None:
         """Tell a worker of its calls that have ended, if it can be told now."""

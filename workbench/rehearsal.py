@@ -269,6 +269,9 @@ class _Rehearsal:
             return
         self.paused.discard(one.worker)
         self.states[one.worker] = State(one.state)
+        if self.states[one.worker] in ENDED:  # as the driver cuts off what it was writing
+            read = self.driver._readers[one.worker].finish()
+            self._read(one.worker, [item for item in read if isinstance(item, PlanEnded)])
 
     def _sampling(self, one: ev.SamplingChanged) -> None:
         how = _sampling(one.sampling)

@@ -68,9 +68,10 @@ def own_answers(text: str) -> dict[int, str]:
     return {int(number): answer for number, answer in _OWN.findall(text)}
 
 
-def answered(items: tuple[Item, ...], joint: str, lanes: dict[str, str]) -> list[AnsweredItem]:
-    """Each item with its answer (the joint one, else the worker's own line) and the worker who answered it."""
-    final = answers_in(joint)
+def answered(items: tuple[Item, ...], joint: str, lanes: dict[str, str], skipped: str = "") -> list[AnsweredItem]:
+    """Each item with its answer (the joint one, else the worker's own line) and the worker who answered it; `skipped`
+    stands in the joint one for an item that has no answer."""
+    final = {number: answer for number, answer in answers_in(joint).items() if answer != skipped}
     own = {worker: own_answers(text) for worker, text in lanes.items()}
     result = []
     for item in items:

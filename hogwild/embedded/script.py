@@ -321,7 +321,7 @@ class _Play:
 
     def joint_answer(self, first: int, last: int) -> list[int]:
         lines = "\n".join(
-            f"{item.number}: {self.lesson.answers.get(item.number, 'skipped')}"
+            f"{item.number}: {self.lesson.answers.get(item.number, self.words.skipped)}"
             for item in self.sheet.items[first - 1 : last]
         )
         return [*self.encoder.encode(lines), self.encoder.end]

@@ -122,10 +122,15 @@ def test_a_run_without_an_answer_ends_with_1(run_cli: Cli, model: str) -> None:
     assert json.loads(printed.out)["items"][1]["answer"] is None
 
 
-def test_the_embedded_model_runs_by_default(run_cli: Cli) -> None:
-    printed = run_cli("run", TASK, "--max-tokens", "40", "--json")
-    assert printed.code in (0, 1)
-    assert set(json.loads(printed.out)) == JSON_KEYS
+def test_the_embedded_model_runs_by_default_and_says_of_an_item_that_nobody_did_that_it_has_no_answer(
+    run_cli: Cli,
+) -> None:
+    printed = run_cli("run", TASK, "--max-tokens", "5", "--json")
+    assert printed.code == 1
+    found = json.loads(printed.out)
+    assert set(found) == JSON_KEYS
+    assert found["status"] == "unanswered"
+    assert {item["answer"] for item in found["items"]} == {None}
 
 
 def test_a_task_is_read_from_a_file_or_from_the_input(

@@ -41,6 +41,8 @@ CHAINS = (
     ["<tool_response>3</tool_response>", "Both."],
     ["# Judy\n", call("break_down")],
     ["# Kim\n", "k\n\n", "k\n\n"],  # a step with every token, for ever
+    ["# Mia\n", f"{call('wait')}</calls>"],
+    ["(Go on)", f"{GCD} ", "and then ", "</calls>"],
     ["# Leo\n", "Calls:\n", f"{GCD}\n", "and"],
     ["Joint answer:\n", "It is 42."],
     ["Joint answer, 1 to 1:\n", "1: 42"],
@@ -156,12 +158,49 @@ def test_a_worker_whose_budget_ends_in_the_middle_of_a_plan_does_not_wait_for_it
     """The call has ended before the budget is used up; the plan, which has not, ends with the closing's turn."""
     words = Prompting.from_json({**WORDS, "plan_end": "</calls>"})
     with Scene(engine, "Leo", prompting=words, max_tokens=3) as scene:
+        while not scene.of(ev.CallPlanned):
+            scene.step()
+        scene.driver.settle(30.0)
         scene.to_the_end()
         states = [one.state for one in scene.of(ev.WorkerStateChanged)]
         assert scene.kinds(ev.CallStarted, ev.CallFinished) == ["call_started", "call_finished"]
         assert states == ["out_of_budget", "decoding", "finished"]
         assert scene.injected("tool") == []
         assert scene.driver.outcome().answer == "It is 42."
+
+
+def test_a_call_that_the_budget_cut_short_is_none_and_the_answer_is_no_part_of_it(engine: Engine) -> None:
+    """Heidi has written `<tool_call>{"name": "gcd", "arguments"`; what follows is her part of the closing."""
+    with Scene(engine, "Heidi", max_tokens=3) as scene:
+        scene.to_the_end()
+        assert scene.of(ev.CallPlanned) == []
+        assert scene.driver.outcome().answer == "It is 42."
+
+
+def test_a_worker_that_was_retired_while_it_waited_hears_of_a_later_plan_when_that_has_ended(engine: Engine) -> None:
+    let_go, running = threading.Event(), threading.Event()
+
+    def wait() -> str:
+        """Ends when it is let go."""
+        running.set()
+        let_go.wait(30)
+        return "waited"
+
+    words = Prompting.from_json({**WORDS, "plan_end": "</calls>"})
+    try:
+        with Scene(engine, "Mia", "Dave", tools=tools_with(wait), prompting=words) as scene:
+            while not running.is_set():
+                scene.step()
+            scene.driver.retire("Mia")
+            scene.step()
+            scene.driver.say("Mia", "Go on")
+            while not scene.driver.lanes["Mia"].endswith("and then </calls>"):
+                assert scene.injected("tool") == []
+                scene.step()
+                scene.driver.settle(30.0)
+            assert [one.text for one in scene.injected("tool")] == ["<tool_response>42</tool_response>"]
+    finally:
+        let_go.set()
 
 
 def test_stopping_gives_up_a_call_that_still_runs_and_its_result_is_not_told(engine: Engine) -> None:

@@ -355,7 +355,7 @@ def test_the_command_line_turns_the_guide_off_and_a_fork_goes_by_its_parent_s_ru
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path))
-    given = ["run", "1. What is 12 + 30?", "--free-calls", "--json", "--workers", "1", "--max-tokens", "30"]
+    given = ["run", "1. What is 12 + 30?", "--free-calls", "--json", "--workers", "1", "--max-tokens", "60"]
     assert CliRunner().invoke(app, given).exit_code in (0, 1)
     with Workbench(workers=1) as bench:
         (row,) = bench.log.runs()

@@ -138,6 +138,11 @@ def test_an_answer_is_the_joint_one_else_the_workers_own() -> None:
     assert [one["question"] for one in found] == ["a", "b", "c"]
 
 
+def test_an_item_that_the_joint_answer_skips_has_no_answer_but_the_workers_own() -> None:
+    found = answered(ITEMS, "1: skipped\n2: skipped\n3: skipped stones", {"Alice": "Answer 2: 8"}, skipped="skipped")
+    assert [one["answer"] for one in found] == [None, "8", "skipped stones"]
+
+
 def test_the_first_worker_that_answered_an_item_is_named() -> None:
     assert answered(ITEMS, "", {"Alice": "", "Bob": "Answer 1: 2", "Carol": "Answer 1: 3"})[0]["worker"] == "Bob"
 
