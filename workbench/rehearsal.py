@@ -268,10 +268,14 @@ class _Rehearsal:
             self.paused.add(one.worker)
             return
         self.paused.discard(one.worker)
-        self.states[one.worker] = State(one.state)
-        if self.states[one.worker] in ENDED:  # as the driver cuts off what it was writing
+        before, now = self.states.get(one.worker), State(one.state)
+        self.states[one.worker] = now
+        if now in ENDED:  # as the driver cuts off what it was writing
             read = self.driver._readers[one.worker].finish()
             self._read(one.worker, [item for item in read if isinstance(item, PlanEnded)])
+        elif before in ENDED and now is not State.WAITING:  # it goes on, and nobody was left to be told until now
+            for call in self.driver.calls.ready_of(one.worker):
+                self.driver.calls.told(call)
 
     def _sampling(self, one: ev.SamplingChanged) -> None:
         how = _sampling(one.sampling)

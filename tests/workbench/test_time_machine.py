@@ -105,6 +105,23 @@ def test_what_a_worker_said_is_replaced_and_nobody_hears_the_old_words_again(sam
         assert grandchild.prove()
 
 
+@pytest.mark.parametrize("max_tokens", [1, 2])
+def test_a_fork_of_the_closing_hears_nothing_of_a_call_that_the_budget_ended(max_tokens: int, tmp_path: Path) -> None:
+    """The budget ends in the middle of the call, or with its last token, when it is not run any more."""
+    chains = (["# Alice\n", '<tool_call>{"name": ', '"gcd", "arguments": {"a": 4, "b": 6}}</tool_call>'],
+              ["Joint answer:\n", "It ", "is ", "2."])  # fmt: skip
+    folder = save(tmp_path / "model", *chains)
+    with Workbench(str(folder), workers=1, data_dir=tmp_path, tools=["gcd"], max_tokens=max_tokens) as bench:
+        run = bench.run("What?")
+        assert run.answer == "It is 2."
+        (asked,) = [one.seq for one in run.events() if getattr(one.payload, "source", "") == "closing"]
+        step = next(one.payload.step for one in run.events(asked) if isinstance(one.payload, ev.TokensAdded))
+        child = run.fork(step)
+        assert child.answer == "It is 2."
+        assert len(of(child, ev.CallFinished)) == max_tokens - 1
+        assert [one.source for one in of(child, ev.TextInjected)] == ["header", "closing"]
+
+
 def test_a_fork_that_makes_no_sense_is_refused_in_one_sentence(sampled: Any) -> None:
     bench, run = sampled
     for given, says in (
