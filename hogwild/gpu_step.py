@@ -9,7 +9,8 @@ where the kernels are used. Below: `hogwild_kernels.gpu`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +137,7 @@ class _Decoding(Cache):
         self.host = torch.zeros(at, dtype=torch.int64, pin_memory=device.type == "cuda")
         self.buffer = torch.zeros(at, dtype=torch.int64, device=device)
         self.sent: torch.cuda.Event | None = None
+        self.cut_for = np.empty(0, dtype=np.int32)
         self.on_host = {name: field.of(self.host.numpy()) for name, field in self.fields.items()}
         self.on_device: dict[str, Tensor] = {name: field.of(self.buffer) for name, field in self.fields.items()}
         there = self.on_device
@@ -184,21 +186,33 @@ class _Decoding(Cache):
                     distance += block.length  # from the block's start to the own one's
                     turns[row, column[block.id]], visible[row, column[block.id]] = distance, block.length
         for window in self.windows:
-            first = None
-            if window is not None:
-                first = host[f"first {window}"]
-                # As `hogwild_kernels.first_seen`, on the host's tables.
-                np.maximum(turns + host["positions"][:, None] - (window - 1), 0, out=first, casting="unsafe")
-            tiling = cut(first, visible, self.rows_per_tile, self.block, self.programs)
-            items = host[f"items {window}"]
-            items[:, 0] = -1  # a program without an item ends at once
-            items[: len(tiling.items)] = tiling.items
-            host[f"pieces {window}"][: len(tiling.pieces)] = tiling.pieces
-            host[f"tiles {window}"][:] = tiling.tiles
+            self._cut(window)
         self.buffer.copy_(self.host, non_blocking=True)
         if self.buffer.device.type == "cuda":
             self.sent = self.sent or torch.cuda.Event()
             self.sent.record()
+
+    def _cut(self, window: int | None) -> None:
+        """The tables of who works on what, by those of who sees what. Without a window they are cut for whole blocks of
+        keys (a kernel reads no further than its rows see), so that they serve until a segment begins another block."""
+        host = self.on_host
+        first, stops = None, host["visible"]
+        if window is None:
+            stops = stops + (self.block - 1)
+            stops -= stops % self.block
+            if np.array_equal(stops, self.cut_for):
+                return
+            self.cut_for = stops
+        else:
+            first = host[f"first {window}"]
+            # As `hogwild_kernels.first_seen`, on the host's tables.
+            np.maximum(host["turns"] + host["positions"][:, None] - (window - 1), 0, out=first, casting="unsafe")
+        tiling = cut(first, stops, self.rows_per_tile, self.block, self.programs)
+        items = host[f"items {window}"]
+        items[:, 0] = -1  # a program without an item ends at once
+        items[: len(tiling.items)] = tiling.items
+        host[f"pieces {window}"][: len(tiling.pieces)] = tiling.pieces
+        host[f"tiles {window}"][:] = tiling.tiles
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -225,6 +239,7 @@ class Kernels:
         self.origin = torch.empty(16, dtype=cache.dtype, device=cache.device)
         self.graphs: dict[tuple[int, int], tuple[_Decoding, Any, Tensor | None]] = {}
         self.capture = graphs and cache.device.type == "cuda"
+        self.experts: str | None = None
         self._pool: Any = None
 
     def decode(self, feeds: Sequence[Feed]) -> tuple[Tensor, Step]:
@@ -259,23 +274,55 @@ class Kernels:
 
     def _captured(self, decoding: _Decoding) -> tuple[Any, Tensor | None]:
         """The step as a graph. A model that cannot be captured (it waits for the host) goes on without."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # compiles and allocates; writes the same keys to the same places each time
-            for _ in range(2):
-                self._forward(decoding)
-        torch.cuda.current_stream().wait_stream(side)
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self._pool):
-                logits = self._forward(decoding)
+            return self._recorded(decoding)
         except RuntimeError as error:
-            logging.getLogger(__name__).warning(
-                "Decoding runs without CUDA graphs, as this model cannot be captured: %s", str(error).split("\n")[0]
-            )
-            self.capture = False
+            refused = error
+        if self.experts is None and _experts_of(self.model) == "grouped_mm":
+            # In some types PyTorch asks the device how many tokens each expert has. The other way asks for nothing.
+            self.experts = "batched_mm"
+            return self._captured(decoding)
+        logging.getLogger(__name__).warning(
+            "Decoding runs without CUDA graphs, as this model cannot be captured: %s", str(refused).split("\n")[0]
+        )
+        self.capture, self.experts = False, None
+        return None, None
+
+    def _recorded(self, decoding: _Decoding) -> tuple[Any, Tensor | None]:
+        with self._chosen_experts():
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):  # compiles and allocates; writes the same keys to the same places each time
+                for _ in range(2):
+                    self._forward(decoding)
+            torch.cuda.current_stream().wait_stream(side)
             torch.cuda.synchronize()
-            return None, None
+            graph = torch.cuda.CUDAGraph()
+            try:
+                with torch.cuda.graph(graph, pool=self._pool):
+                    logits = self._forward(decoding)
+            except RuntimeError:
+                torch.cuda.synchronize()
+                raise
         self._pool = graph.pool()
         return graph, logits
+
+    @contextmanager
+    def _chosen_experts(self) -> Iterator[None]:
+        """Steps that are captured may mix their experts in another way than a prompt does."""
+        before = _experts_of(self.model)
+        if self.experts is None:
+            yield
+            return
+        self.model.set_experts_implementation(self.experts)
+        try:
+            yield
+        finally:
+            self.model.set_experts_implementation(before)
+
+
+def _experts_of(model: Any) -> str | None:
+    """How transformers multiplies the experts of a mixture, None where it has no choice."""
+    if not hasattr(model, "set_experts_implementation"):
+        return None
+    return getattr(model.config, "_experts_implementation", None)

@@ -137,7 +137,7 @@ def choose(
         return Chosen(torch.empty(0, dtype=torch.int64))
     plain = all(how.temperature == 0.0 and how.repetition_penalty == 1.0 and not how.banned for how in hows)
     if plain and not any(allowed):
-        return Chosen(torch.stack([row.argmax() for row in logits]))
+        return Chosen(torch.stack(list(logits)).argmax(-1))
     rows = torch.stack([row.detach() for row in logits]).double()
     _penalise(rows, hows, written)
     _keep(rows, hows, allowed)

@@ -25,7 +25,7 @@ def rotations_as_they_were() -> Iterator[None]:
     """A rotation stands in the source file of its family, for all models of this process."""
     yield
     for name, source in list(sys.modules.items()):
-        stand_in = getattr(source, "apply_rotary_pos_emb", None) if name.startswith("transformers.models.") else None
+        stand_in = vars(source).get("apply_rotary_pos_emb") if name.startswith("transformers.models.") else None
         if isinstance(stand_in, _Rotation):
             source.apply_rotary_pos_emb = stand_in.original
 

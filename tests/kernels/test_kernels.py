@@ -21,6 +21,7 @@ from kernel_cases import (
     ROTATIONS,
     Case,
     between_apart,
+    combined_apart,
     engines_apart,
     fused_apart,
     kernels_append,
@@ -64,9 +65,12 @@ def agree(case: Case, got: tuple[torch.Tensor, torch.Tensor | None]) -> None:
         assert float(error.max()) <= allowed, told  # false for NaN
 
 
+@pytest.mark.parametrize("last_combines", [True, False], ids=["last combines", "combined apart"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_kernels_equal_the_definition_in_the_interpreter(name: str, interpreter: ProcessPoolExecutor) -> None:
-    agree(CASES[name], interpreter.submit(kernels_result, CASES[name]).result(timeout=120))
+def test_the_kernels_equal_the_definition_in_the_interpreter(
+    name: str, last_combines: bool, interpreter: ProcessPoolExecutor
+) -> None:
+    agree(CASES[name], interpreter.submit(kernels_result, CASES[name], "cpu", last_combines).result(timeout=120))
 
 
 def test_keys_are_turned_and_stored_in_one_pass(interpreter: ProcessPoolExecutor) -> None:
@@ -124,10 +128,6 @@ def test_a_model_on_these_kernels_gives_its_own_logits_on_the_device(family: str
         assert difference < allowed
 
 
-WITHOUT_GRAPHS = ("gpt_oss",)
-"""Families that may decode without CUDA graphs: a mixture of experts that copies from host memory is not captured."""
-
-
 @pytest.fixture(scope="module", params=["smollm3", "gemma2", "gemma3", "gpt_oss"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny model on disk: with a layer without rotation; with capped scores and a window; with two rotations and a
@@ -153,9 +153,8 @@ def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_an_engine_on_the_device_gives_plain_torch_s_logits(folder: str, request: pytest.FixtureRequest) -> None:
-    family = request.node.callspec.params["folder"]
-    assert max(engines_apart(folder, "cuda", graphs=family not in WITHOUT_GRAPHS)) < 1e-3
+def test_an_engine_on_the_device_gives_plain_torch_s_logits(folder: str) -> None:
+    assert max(engines_apart(folder, "cuda", graphs=True)) < 1e-3
 
 
 @pytest.mark.gpu
@@ -190,7 +189,16 @@ def test_decoding_on_the_device_waits_for_nothing_but_its_tokens(family: str, tm
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("name", CASES)
 def test_the_kernels_equal_the_definition_on_the_device(name: str) -> None:
-    agree(CASES[name], kernels_result(CASES[name], "cuda"))
+    for last_combines in (True, False):
+        agree(CASES[name], kernels_result(CASES[name], "cuda", last_combines))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_the_last_item_of_a_tile_has_seen_all_others_on_the_device() -> None:
+    difference, left = combined_apart(rounds=300)
+    assert left == 0
+    assert difference < 0.01
 
 
 SHARED_BYTES = {80: 166_912, 89: 101_376, 90: 232_448}
@@ -202,7 +210,7 @@ COMPILED = {
     "wide": (4, 2, 256, F16, 16, ()),
     "float32": (4, 4, 128, F32, 0, ()),
     "gemma2": (4, 2, 256, BF16, 16, ("WINDOW", "SOFTCAP")),
-    "gpt_oss": (4, 8, 64, BF16, 16, ("WINDOW", "SINKS")),
+    "gpt_oss": (4, 8, 64, BF16, 24, ("WINDOW", "SINKS")),
 }
 
 
@@ -273,14 +281,15 @@ def compiled(
     fixed = {
         "GROUP": group, "DIM": head_dim, "BLOCK_D": shape.block_d, "BLOCK_M": shape.block_m, "BLOCK_N": shape.block_n,
         "ROTARY": head_dim, "INTERLEAVED": False, "WINDOW": False, "SOFTCAP": False, "SINKS": False,
-        "SPLIT": rows < 100, "MASS": False, "PRODUCT": gpu.PRODUCTS[dtype], **dict.fromkeys(flags, True),
+        "SPLIT": rows < 100, "LAST_COMBINES": rows < 100 and dtype.itemsize == 2, "MASS": False,
+        "PRODUCT": gpu.PRODUCTS[dtype], **dict.fromkeys(flags, True),
     }  # fmt: skip
     data = {F16: "*fp16", BF16: "*bf16", F32: "*fp32"}[dtype]
     kinds = {
         **dict.fromkeys(fixed, "constexpr"), **dict.fromkeys(("query", "out", "sinks", "base"), data),
         **dict.fromkeys(("partial", "stats", "piece_stats", "lse"), "*fp32"),
         **dict.fromkeys(("frequencies", "segments"), "*i64"), "scale": "fp32", "cap": "fp32",
-        **dict.fromkeys(("turns", "visible", "first_seen", "items", "pieces"), "*i32"),
+        **dict.fromkeys(("turns", "visible", "first_seen", "items", "pieces", "tiles", "arrived"), "*i32"),
     }  # fmt: skip
     names = attend_kernel.arg_names
     signature = {name: kinds.get(name, "i32") for name in names}
@@ -300,6 +309,53 @@ def test_a_decoding_tile_of_a_large_multiprocessor_takes_all_of_it() -> None:
         assert (shape.block_n, shape.items) == (64, 2)
     device = torch.device("cpu")
     assert wide.programs(device, 2) * 2 == gpu.Shape(16, 64, 128, 4, 3).programs(device, 2)
+
+
+@pytest.mark.parametrize("family", ["gpt_oss", "qwen3_moe"])
+def test_experts_that_wait_for_nothing_give_the_same_logits(family: str, tmp_path: Path) -> None:
+    from hogwild.gpu_step import Kernels, _experts_of
+
+    engine = Engine.from_pretrained(saved(family, tmp_path))
+    kernels = Kernels(engine.model, engine.cache)
+    ids, before = torch.tensor([[3, 5, 8, 30]]), _experts_of(engine.model)
+    engine.model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        wanted, kernels.experts = engine.model(ids).logits, "batched_mm"
+        with kernels._chosen_experts():
+            assert _experts_of(engine.model) == "batched_mm"
+            torch.testing.assert_close(engine.model(ids).logits, wanted, rtol=1e-4, atol=1e-4)
+    assert before == _experts_of(engine.model) == "grouped_mm"  # what a prompt is multiplied by
+
+
+def test_the_tables_of_decoding_steps_cover_what_rows_see_while_blocks_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hogwild import gpu_step
+
+    engine = Engine.from_pretrained(saved("llama", tmp_path))
+    prompt, a, b = (engine.open_block() for _ in range(3))
+    for block, length in ((prompt, 300), (a, 50), (b, 9)):
+        engine.cache.reserve(block, 600)
+        block.length = length
+    origin, cuts = torch.empty(16), []
+    monkeypatch.setattr(gpu_step, "cut", lambda *given: cuts.append(given) or cut(*given))
+    decoding = gpu_step._Decoding(engine.cache, origin, 2, 8)
+    for step in range(40):
+        if step == 30:
+            a, b = b, a
+        a.length, b.length = a.length + 1, b.length + 1
+        decoding.fill([Feed((prompt, b, a), [1]), Feed((prompt, a, b), [2])], origin)
+        host = decoding.on_host
+        items = [item for item in host["items None"].tolist() if item[0] >= 0]
+        pieces = [piece for _, begin, end in items for piece in host["pieces None"][begin:end].tolist()]
+        for segment in range(3):
+            mine = [(start, stop) for which, start, stop in pieces if which == segment]
+            assert mine[0][0] == 0
+            assert mine[-1][1] >= host["visible"][:, segment].max()
+            assert all(one[1] == other[0] for one, other in itertools.pairwise(mine))
+    assert (
+        len(cuts) == 3
+    )  # at first, when the first worker begins another block of keys, and when the two change places
 
 
 def test_tiles_cover_what_their_rows_see_once_and_share_the_work() -> None:
