@@ -17,8 +17,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -317,6 +319,43 @@ def _both_halves(module: Any, dtype: torch.dtype) -> tuple[Callable[[Tensor], Te
 # Rotations.
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A rotation that has not been done: of `query [heads, rows, head_dim]` and `key`, with what comes after them in
+    `hogwild_kernels.between.rotate`."""
+
+    query: Tensor
+    key: Tensor
+    how: tuple[Any, ...]
+
+    def is_of(self, query: Tensor, key: Tensor) -> bool:
+        """Nobody has touched them in between."""
+        pairs = ((self.query, query), (self.key, key))
+        return all(
+            a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype
+            for a, b in pairs
+        )
+
+
+class Keeper(Protocol):
+    """Whoever will do a rotation later, with its own work."""
+
+    rotation: Waiting | None
+
+
+_keeper = ContextVar[Keeper | None]("keeper", default=None)
+
+
+@contextmanager
+def rotations_left_to(keeper: Keeper | None) -> Iterator[None]:
+    """In this context, rotations that a kernel can do are not done: the keeper is told, and has to."""
+    token = _keeper.set(keeper)
+    try:
+        yield
+    finally:
+        _keeper.reset(token)
+
+
 class _Rotation:
     """Stands for the function of a model's source file that rotates queries and keys. known: how one kernel does it, by
     device, type, head size and width of the tables; whatever else comes is left to the function itself."""
@@ -330,6 +369,10 @@ class _Rotation:
         if how is None or q.dim() != 4 or cos.dim() != 3 or q.dtype != k.dtype or len(q) != 1 or len(cos) != 1:
             return self.original(q, k, cos, sin, *args, **kwargs)
         by, *shape = how
+        keeper = _keeper.get()
+        if keeper is not None and hasattr(by, "rotate_append"):
+            keeper.rotation = Waiting(q[0], k[0], (cos[0], sin[0], *shape))
+            return q, k
         turned, keys = by.rotate(q[0], k[0], cos[0], sin[0], *shape)
         return turned[None], keys[None]
 

@@ -21,12 +21,14 @@ from transformers.cache_utils import Cache
 
 from hogwild.cache import SharedCache
 from hogwild.families import Kind
+from hogwild.fusing import Waiting, rotations_left_to
 from hogwild.runner import Step, _Group
 from hogwild.seam import Softmax
 from hogwild.views import Feed
-from hogwild_kernels import Rotary, gpu
+from hogwild_kernels import Rotary, between_gpu, gpu
 from hogwild_kernels.tiling import Tiling, cut
 
+_log = logging.getLogger(__name__)
 FEWEST_SEGMENTS = 8
 """Tables have room for this many segments, or for the next power of two."""
 
@@ -137,6 +139,7 @@ class _Decoding(Cache):
         self.host = torch.zeros(at, dtype=torch.int64, pin_memory=device.type == "cuda")
         self.buffer = torch.zeros(at, dtype=torch.int64, device=device)
         self.sent: torch.cuda.Event | None = None
+        self.rotation: Waiting | None = None
         self.cut_for = np.empty(0, dtype=np.int32)
         self.on_host = {name: field.of(self.host.numpy()) for name, field in self.fields.items()}
         self.on_device: dict[str, Tensor] = {name: field.of(self.buffer) for name, field in self.fields.items()}
@@ -217,10 +220,17 @@ class _Decoding(Cache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        gpu.append(key_states[0], value_states[0], self.segments, self.on_device["targets"], layer_idx)
+        if self.rotation is None:
+            gpu.append(key_states[0], value_states[0], self.segments, self.on_device["targets"], layer_idx)
         return key_states, value_states
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Softmax) -> Tensor:
+        waiting, self.rotation = self.rotation, None
+        if waiting is not None:
+            if not waiting.is_of(query, key):
+                raise RuntimeError("Queries or keys have been changed after their rotation.")
+            targets = self.on_device["targets"]
+            query = between_gpu.rotate_append(query, key, value, self.segments, targets, layer, *waiting.how)
         plan = self.plans[self.facts.kind_of(layer)]
         given = query, self.segments, layer, plan, how.scaling
         return gpu.attend_segments(*given, kv_heads=key.shape[0], softcap=how.softcap, sinks=how.sinks)[0]
@@ -239,6 +249,7 @@ class Kernels:
         self.origin = torch.empty(16, dtype=cache.dtype, device=cache.device)
         self.graphs: dict[tuple[int, int], tuple[_Decoding, Any, Tensor | None]] = {}
         self.capture = graphs and cache.device.type == "cuda"
+        self.rotates = True
         self.experts: str | None = None
         self._pool: Any = None
 
@@ -263,6 +274,18 @@ class Kernels:
         return logits.to(torch.float32, copy=True), _Done(self.cache, feeds)
 
     def _forward(self, decoding: _Decoding) -> Tensor:
+        """One step; keys are rotated on their way into the cache, where the model lets that be."""
+        try:
+            with rotations_left_to(decoding if self.rotates else None):
+                return self._run(decoding)
+        except Exception as error:
+            if not self.rotates or (self.capture and torch.cuda.is_current_stream_capturing()):
+                raise
+            _log.warning("Keys are rotated before they are stored, by a kernel more: %s", str(error).split("\n")[0])
+            self.rotates, decoding.rotation = False, None
+            return self._run(decoding)
+
+    def _run(self, decoding: _Decoding) -> Tensor:
         logits: Tensor = self.model(
             input_ids=decoding.on_device["ids"][None],
             position_ids=decoding.on_device["positions"][None],
@@ -282,7 +305,7 @@ class Kernels:
             # In some types PyTorch asks the device how many tokens each expert has. The other way asks for nothing.
             self.experts = "batched_mm"
             return self._captured(decoding)
-        logging.getLogger(__name__).warning(
+        _log.warning(
             "Decoding runs without CUDA graphs, as this model cannot be captured: %s", str(refused).split("\n")[0]
         )
         self.capture, self.experts = False, None

@@ -15,7 +15,8 @@ import torch
 import triton
 from torch import Tensor
 
-from hogwild_kernels.between_kernels import gate_kernel, norm_kernel, rotate_kernel
+from hogwild_kernels.between_kernels import gate_kernel, norm_kernel, rotate_append_kernel, rotate_kernel
+from hogwild_kernels.gpu import Segments
 
 WIDEST_NORM = 1 << 15
 """Numbers of one row that one program holds."""
@@ -69,15 +70,50 @@ def rotate(
     query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, size: int, interleaved: bool, stride: int
 ) -> tuple[Tensor, Tensor]:
     """As `between.rotate`, without gradients; results lie rows first."""
-    (heads, num_rows, dim), kv_heads = query.shape, key.shape[0]
-    if query.stride(-1) != 1 or key.stride(-1) != 1 or cos.stride(-1) != 1 or sin.stride(-1) != 1:
-        raise ValueError("Queries, keys and tables must be dense in their last dimension.")
-    turned, keys = query.new_empty(num_rows, heads, dim), key.new_empty(num_rows, kv_heads, dim)
-    rotate_kernel[(num_rows, triton.cdiv(heads, HEADS) + triton.cdiv(kv_heads, HEADS))](
+    (num_rows, dim), kv_heads = query.shape[1:], len(key)
+    _check_dense(query, key, cos, sin)
+    turned, keys = query.new_empty(num_rows, len(query), dim), key.new_empty(num_rows, kv_heads, dim)
+    rotate_kernel[(num_rows, _parts(query) + _parts(key))](
         query, key, turned, keys, cos, sin,
-        query.stride(0), query.stride(1), key.stride(0), key.stride(1), cos.stride(0), sin.stride(0),
-        NUM_HEADS=heads, KV_HEADS=kv_heads, DIM=dim, SIZE=size, STRIDE=stride,
-        BLOCK=triton.next_power_of_2(size // 2), BLOCK_REST=triton.next_power_of_2(max(1, dim - size)), HEADS=HEADS,
+        *query.stride()[:2], *key.stride()[:2], cos.stride(0), sin.stride(0),
+        NUM_HEADS=len(query), KV_HEADS=kv_heads, DIM=dim, SIZE=size, STRIDE=stride, HEADS=HEADS,
+        BLOCK=triton.next_power_of_2(size // 2), BLOCK_REST=triton.next_power_of_2(max(1, dim - size)),
         INTERLEAVED=interleaved, num_warps=4,
     )  # fmt: skip
     return turned.transpose(0, 1), keys.transpose(0, 1)
+
+
+def rotate_append(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segments: Segments,
+    targets: Tensor,
+    layer: int,
+    cos: Tensor,
+    sin: Tensor,
+    size: int,
+    interleaved: bool,
+    stride: int,
+) -> Tensor:
+    """`rotate`, and `gpu.append` of the rotated keys and of the values `[kv_heads, rows, head_dim]`, as one kernel."""
+    (num_rows, dim), kv_heads = query.shape[1:], len(key)
+    _check_dense(query, key, value, cos, sin)
+    turned = query.new_empty(num_rows, len(query), dim)
+    rotate_append_kernel[(num_rows, _parts(query) + 2 * _parts(key))](
+        query, key, value, turned, segments.base, segments.table, targets, cos, sin, layer,
+        *query.stride()[:2], *key.stride()[:2], *value.stride()[:2], cos.stride(0), sin.stride(0),
+        NUM_HEADS=len(query), KV_HEADS=kv_heads, DIM=dim, SIZE=size, STRIDE=stride, HEADS=HEADS,
+        BLOCK=triton.next_power_of_2(size // 2), BLOCK_REST=triton.next_power_of_2(max(1, dim - size)),
+        BLOCK_DIM=triton.next_power_of_2(dim), INTERLEAVED=interleaved, num_warps=4,
+    )  # fmt: skip
+    return turned.transpose(0, 1)
+
+
+def _parts(x: Tensor) -> int:
+    return -(-len(x) // HEADS)
+
+
+def _check_dense(*tensors: Tensor) -> None:
+    if any(one.stride(-1) != 1 for one in tensors):
+        raise ValueError("Queries, keys, values and tables must be dense in their last dimension.")

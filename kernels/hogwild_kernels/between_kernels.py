@@ -44,14 +44,15 @@ def gate_kernel(both, out, size, both_row, BLOCK: tl.constexpr, SILU: tl.constex
 
 @triton.jit
 def _rotate_heads(
-    x, out, x_head, x_row, first_head, num_heads, row, cos, sin,
+    x, out, x_head, x_row, out_head, first_head, num_heads, row, cos, sin,
     DIM: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr, BLOCK_REST: tl.constexpr, HEADS: tl.constexpr,
     INTERLEAVED: tl.constexpr,
 ):  # fmt: skip
+    """Some heads of one row of `x`, to where `out` holds this row's first head."""
     head = (first_head + tl.arange(0, HEADS)).to(tl.int64)
     there = (head < num_heads)[:, None]
     source = x + head[:, None] * x_head + row * x_row
-    target = out + (row * num_heads + head[:, None]) * DIM
+    target = out + head[:, None] * out_head
     pair = tl.arange(0, BLOCK)
     real = there & (pair < SIZE // 2)[None, :]
     if INTERLEAVED:
@@ -82,11 +83,53 @@ def rotate_kernel(
     QUERIES: tl.constexpr = (NUM_HEADS + HEADS - 1) // HEADS
     if part < QUERIES:
         _rotate_heads(
-            query, query_out, query_head, query_row, part * HEADS, NUM_HEADS, row, c, s,
+            query, query_out + row * NUM_HEADS * DIM, query_head, query_row, DIM, part * HEADS, NUM_HEADS, row, c, s,
             DIM, SIZE, BLOCK, BLOCK_REST, HEADS, INTERLEAVED,
         )  # fmt: skip
     else:
         _rotate_heads(
-            key, key_out, key_head, key_row, (part - QUERIES) * HEADS, KV_HEADS, row, c, s,
+            key, key_out + row * KV_HEADS * DIM, key_head, key_row, DIM, (part - QUERIES) * HEADS, KV_HEADS, row, c, s,
             DIM, SIZE, BLOCK, BLOCK_REST, HEADS, INTERLEAVED,
         )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["cos_row", "sin_row", "layer"])
+def rotate_append_kernel(
+    query, key, value, query_out, base, segments, targets, cos, sin, layer,
+    query_head, query_row, key_head, key_row, value_head, value_row, cos_row, sin_row,
+    NUM_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, SIZE: tl.constexpr, STRIDE: tl.constexpr,
+    BLOCK: tl.constexpr, BLOCK_REST: tl.constexpr, BLOCK_DIM: tl.constexpr, HEADS: tl.constexpr,
+    INTERLEAVED: tl.constexpr,
+):  # fmt: skip
+    """As `rotate_kernel`, but keys go to their place in the cache, and values, which come last, too: see
+    `triton_kernels.append_kernel`."""
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    QUERIES: tl.constexpr = (NUM_HEADS + HEADS - 1) // HEADS
+    KEYS: tl.constexpr = (KV_HEADS + HEADS - 1) // HEADS
+    if part < QUERIES + KEYS:
+        pair = tl.arange(0, BLOCK)
+        c = tl.load(cos + row * cos_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+        s = tl.load(sin + row * sin_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+        if part < QUERIES:
+            _rotate_heads(
+                query, query_out + row * NUM_HEADS * DIM, query_head, query_row,
+                DIM, part * HEADS, NUM_HEADS, row, c, s,
+                DIM, SIZE, BLOCK, BLOCK_REST, HEADS, INTERLEAVED,
+            )  # fmt: skip
+        else:
+            entry = segments + tl.load(targets + row * 2) * 4
+            place = layer * tl.load(entry + 3) + tl.load(targets + row * 2 + 1) * DIM
+            keys = base + tl.multiple_of(tl.load(entry) + place, 8)
+            _rotate_heads(
+                key, keys, key_head, key_row, tl.load(entry + 2), (part - QUERIES) * HEADS, KV_HEADS, row, c, s,
+                DIM, SIZE, BLOCK, BLOCK_REST, HEADS, INTERLEAVED,
+            )  # fmt: skip
+    else:
+        entry = segments + tl.load(targets + row * 2) * 4
+        place = layer * tl.load(entry + 3) + tl.load(targets + row * 2 + 1) * DIM
+        values = base + tl.multiple_of(tl.load(entry + 1) + place, 8)
+        head = ((part - QUERIES - KEYS) * HEADS + tl.arange(0, HEADS)).to(tl.int64)
+        dim = tl.arange(0, BLOCK_DIM)
+        real = (head < KV_HEADS)[:, None] & (dim < DIM)[None, :]
+        held = tl.load(value + head[:, None] * value_head + row * value_row + dim[None, :], mask=real, other=0.0)
+        tl.store(values + head[:, None] * tl.load(entry + 2) + dim[None, :], held, mask=real)

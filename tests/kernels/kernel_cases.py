@@ -134,13 +134,56 @@ def kernels_append(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.stack(held[::2]), torch.stack(held[1::2]), torch.stack(wanted[::2]), torch.stack(wanted[1::2])
 
 
-def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False) -> list[float]:
+def rotated_and_appended_apart(dtype: torch.dtype, device: str = "cpu") -> list[tuple[Tensor, Tensor]]:
+    """Rotated queries, and all of a cache, by one kernel and by the kernels of its parts, for several rotations."""
+    from hogwild_kernels import between_gpu, gpu
+
+    draw, results = torch.Generator().manual_seed(3), []
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draw).to(dtype).to(device)
+
+    for head_dim, size, interleaved, stride, width in ROTATIONS.values():
+        heads = normal(3, 11 + 2 * 9, head_dim).transpose(0, 1)
+        query, key, value = heads[:11], heads[11:20], heads[20:]
+        cos, sin = (normal(3, 2 * width)[:, :width] for _ in range(2))
+        held = [torch.zeros(2, 9, 7, head_dim, dtype=dtype, device=device) for _ in range(8)]
+        targets = torch.tensor([[1, 4], [0, 0], [1, 5]], dtype=torch.int32, device=device)
+        one, other = (gpu.Segments.of(held[at : at + 4 : 2], held[at + 1 : at + 4 : 2]) for at in (0, 4))
+        shape = (cos, sin, size, interleaved, stride)
+        turned = between_gpu.rotate_append(query, key, value, one, targets, 1, *shape)
+        again, keys = between_gpu.rotate(query, key, *shape)
+        gpu.append(keys, value, other, targets, 1)
+        results.append((turned.cpu(), again.cpu()))
+        results += [(a.cpu(), b.cpu()) for a, b in zip(held[:4], held[4:], strict=True)]
+    return results
+
+
+def fuse_in(engine: object) -> list[int]:
+    """The model's rotations and all else by kernels, as on a device. Returns a list that tells of every key that is
+    rotated on its way into the cache, by layer."""
+    from hogwild import fusing
+    from hogwild_kernels import between_gpu
+
+    assert fusing.fuse(engine.model, between_gpu)["rotations"]
+    work, told = between_gpu.rotate_append, []
+
+    def rotate_append(*given: object) -> Tensor:
+        told.append(given[5])
+        return work(*given)
+
+    between_gpu.rotate_append = rotate_append
+    return told
+
+
+def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False, fused: bool = False) -> list[float]:
     """Largest differences of logits between an engine on the kernels and one on plain torch, step by step: a prompt,
     headers of several lengths, then decoding while blocks grow, one is frozen and a worker joins; then with shares.
-    graphs: every decoding step has to have run as a CUDA graph."""
+    graphs: every decoding step has to have run as a CUDA graph. fused: the first engine's layers are fused."""
     from hogwild import Engine, Feed
 
     engines = [Engine.from_pretrained(folder, dtype="float32", device=device) for _ in range(2)]
+    told = fuse_in(engines[0]) if fused else None
     engines[0]._runner.use_kernels()
     engines[1]._runner._kernels = None
     differences, ends = [], []
@@ -158,6 +201,8 @@ def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False) -> 
     for ours, plain in zip(ends[0][0], ends[1][0], strict=True):
         differences.append(float((ours - plain).abs().max()))
     differences += [abs(share - ends[1][1][block]) for block, share in ends[0][1].items()]
+    assert engines[0]._runner._kernels.rotates
+    assert told is None or told
     if graphs:  # a model that could not be captured goes on without graphs, and would be as right
         assert all(graph is not None for _, graph, _ in engines[0]._runner._kernels.graphs.values())
     return differences

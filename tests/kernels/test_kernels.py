@@ -27,6 +27,7 @@ from kernel_cases import (
     kernels_append,
     kernels_result,
     result,
+    rotated_and_appended_apart,
 )
 
 from hogwild import Engine, Feed, Sampling
@@ -104,6 +105,20 @@ def test_norms_gates_and_rotations_equal_their_definition_on_the_device(name: st
         near(between_apart(name, dtype, "cuda"))
 
 
+def test_keys_are_rotated_by_tables_and_stored_in_one_pass(interpreter: ProcessPoolExecutor) -> None:
+    for one, other in interpreter.submit(rotated_and_appended_apart, F32).result(timeout=120):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+        assert other.any()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_keys_are_rotated_by_tables_and_stored_in_one_pass_on_the_device() -> None:
+    for dtype in (F32, BF16, F16):
+        for one, other in rotated_and_appended_apart(dtype, "cuda"):
+            torch.testing.assert_close(one, other, rtol=0.01, atol=0.02)
+
+
 FUSED = ("llama", "qwen3", "glm4", "gemma2")
 
 
@@ -148,7 +163,7 @@ def saved(family: str, folder: Path) -> str:
 def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
     folder: str, interpreter: ProcessPoolExecutor
 ) -> None:
-    assert max(interpreter.submit(engines_apart, folder).result(timeout=120)) < 1e-4
+    assert max(interpreter.submit(engines_apart, folder, fused=True).result(timeout=120)) < 1e-4
 
 
 @pytest.mark.gpu
@@ -242,6 +257,7 @@ SMALL = {  # of an 8 B model in bfloat16
         "INTERLEAVED": False, "num_warps": 4,
     },
 }  # fmt: skip
+SMALL["rotate_append_kernel"] = SMALL["rotate_kernel"] | {"BLOCK_DIM": 128}
 
 
 @pytest.mark.parametrize("arch", SHARED_BYTES)
@@ -257,9 +273,12 @@ def test_norms_gates_and_rotations_compile_and_keep_everything_in_registers(name
     kernel = getattr(between_kernels, name)
     names = kernel.arg_names
     tensors = ("x", "added", "weight", "out", "total", "both", "query", "key", "query_out", "key_out", "cos", "sin")
-    kinds = dict.fromkeys(fixed, "constexpr") | dict.fromkeys(tensors, "*bf16") | {"eps": "fp32"}
+    kinds = dict.fromkeys(fixed, "constexpr") | dict.fromkeys((*tensors, "value", "base"), "*bf16")
+    kinds |= {"eps": "fp32", "segments": "*i64", "targets": "*i32"}
     signature = {one: kinds.get(one, "i32") for one in names}
-    whole = [one for one in names if signature[one] != "constexpr" and one not in ("eps", "cos_row", "sin_row")]
+    whole = [
+        one for one in names if signature[one] != "constexpr" and one not in ("eps", "cos_row", "sin_row", "layer")
+    ]
     aligned = {(names.index(one),): [["tt.divisibility", 16]] for one in whole}
     source = ASTSource(kernel, signature, {(names.index(k),): v for k, v in fixed.items()}, aligned)
     binary = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
