@@ -24,7 +24,7 @@ from hogwild.families import Kind
 from hogwild.fusing import Waiting, rotations_left_to
 from hogwild.runner import Step, _Group
 from hogwild.seam import Softmax
-from hogwild.views import Feed
+from hogwild.views import Block, Feed
 from hogwild_kernels import Rotary, between_gpu, gpu
 from hogwild_kernels.tiling import Tiling, cut
 
@@ -140,6 +140,7 @@ class _Decoding(Cache):
         self.buffer = torch.zeros(at, dtype=torch.int64, device=device)
         self.sent: torch.cuda.Event | None = None
         self.rotation: Waiting | None = None
+        self.rows_of: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.cut_for = np.empty(0, dtype=np.int32)
         self.on_host = {name: field.of(self.host.numpy()) for name, field in self.fields.items()}
         self.on_device: dict[str, Tensor] = {name: field.of(self.buffer) for name, field in self.fields.items()}
@@ -169,31 +170,45 @@ class _Decoding(Cache):
         is the copy of the tables, and the host only for the copy before."""
         if self.sent is not None:
             self.sent.synchronize()
+        if len(self.rows_of) > 4 * self.num_segments:
+            self.rows_of.clear()  # most of these blocks are gone
         host, column = self.on_host, dict[int, int]()
-        pairs: list[tuple[Tensor, Tensor]] = []
+        rows: list[tuple[int, ...]] = []
         for feed in feeds:
             for block in feed.view:
                 if block.length and block.id not in column:
-                    column[block.id] = len(pairs)
-                    pairs.append(self.cache.tensors(block))
-        host["segments"][: len(pairs)] = gpu.Segments.rows([k for k, _ in pairs], [v for _, v in pairs], origin)
-        turns, visible = host["turns"], host["visible"]
-        turns[:], visible[:] = 0, 0
+                    column[block.id] = len(rows)
+                    rows.append(self._row(block, origin))
+        host["segments"][: len(rows)] = rows
+        turns, visible = ([[0] * len(rows) for _ in feeds] for _ in range(2))
         for row, feed in enumerate(feeds):
             own, distance = feed.own, 0
-            host["ids"][row], host["positions"][row] = feed.tokens[0], own.length - 1
-            host["targets"][row] = column[own.id], own.length - 1
-            visible[row, column[own.id]] = own.length
+            visible[row][column[own.id]] = own.length
             for block in reversed(feed.view[:-1]):
                 if block.length:
                     distance += block.length  # from the block's start to the own one's
-                    turns[row, column[block.id]], visible[row, column[block.id]] = distance, block.length
+                    turns[row][column[block.id]], visible[row][column[block.id]] = distance, block.length
+        host["turns"][:, : len(rows)], host["visible"][:, : len(rows)] = turns, visible
+        host["turns"][:, len(rows) :] = host["visible"][:, len(rows) :] = 0
+        host["ids"][:] = [feed.tokens[0] for feed in feeds]
+        host["positions"][:] = [feed.own.length - 1 for feed in feeds]
+        host["targets"][:] = [(column[feed.own.id], feed.own.length - 1) for feed in feeds]
         for window in self.windows:
             self._cut(window)
         self.buffer.copy_(self.host, non_blocking=True)
         if self.buffer.device.type == "cuda":
             self.sent = self.sent or torch.cuda.Event()
             self.sent.record()
+
+    def _row(self, block: Block, origin: Tensor) -> tuple[int, ...]:
+        """Where the block's keys and values lie; worked out anew when they have moved."""
+        keys, values = self.cache.tensors(block)
+        place = keys.data_ptr(), values.data_ptr(), keys.shape[2]
+        held = self.rows_of.get(block.id)
+        if held is None or held[0] != place:
+            (row,) = gpu.Segments.rows([keys], [values], origin).tolist()
+            held = self.rows_of[block.id] = (place, tuple(row))
+        return held[1]
 
     def _cut(self, window: int | None) -> None:
         """The tables of who works on what, by those of who sees what. Without a window they are cut for whole blocks of

@@ -7,7 +7,7 @@ whose Triton interprets (TRITON_INTERPRET=1 has to stand before Triton is import
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from types import SimpleNamespace
 
 import torch
@@ -166,8 +166,9 @@ def fuse_in(engine: object) -> list[int]:
     from hogwild_kernels import between_gpu
 
     assert fusing.fuse(engine.model, between_gpu)["rotations"]
-    work, told = between_gpu.rotate_append, []
+    work, told = getattr(between_gpu.rotate_append, "__wrapped__", between_gpu.rotate_append), []
 
+    @wraps(work)
     def rotate_append(*given: object) -> Tensor:
         told.append(given[5])
         return work(*given)
@@ -268,3 +269,25 @@ def fused_apart(folder: str, device: str = "cpu", dtype: torch.dtype = torch.flo
         done = fusing.fuse(model, between_gpu)
         after = model(ids).logits.float()
     return dict(done), float((after - before).abs().max() / before.abs().max())
+
+
+def refused_apart(folder: str) -> tuple[float, bool]:
+    """An engine whose rotations cannot be left to the step: how far its logits are from plain torch's, and whether it
+    goes on trying."""
+    from hogwild import Engine, Feed
+    from hogwild_kernels import between_gpu
+
+    def refuse(*given: object) -> Tensor:
+        raise RuntimeError("out of resources")
+
+    plain, engine = (Engine.from_pretrained(folder, dtype="float32") for _ in range(2))
+    fuse_in(engine)
+    engine._runner.use_kernels()
+    work, between_gpu.rotate_append = between_gpu.rotate_append, refuse
+    found = []
+    for one in (plain, engine):
+        a, b = one.open_block(), one.open_block()
+        one.step([Feed((a, b), [3, 4]), Feed((b, a), [8])])
+        found.append(torch.stack(one.step_last([Feed((a, b), [5]), Feed((b, a), [6])])[0]))
+    between_gpu.rotate_append = work
+    return float((found[0] - found[1]).abs().max()), engine._runner._kernels.rotates

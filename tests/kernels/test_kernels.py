@@ -26,6 +26,7 @@ from kernel_cases import (
     fused_apart,
     kernels_append,
     kernels_result,
+    refused_apart,
     result,
     rotated_and_appended_apart,
 )
@@ -164,6 +165,14 @@ def test_an_engine_on_the_kernels_gives_the_logits_of_plain_torch(
     folder: str, interpreter: ProcessPoolExecutor
 ) -> None:
     assert max(interpreter.submit(engines_apart, folder, fused=True).result(timeout=120)) < 1e-4
+
+
+def test_a_step_that_cannot_rotate_keys_on_their_way_leaves_that_to_the_model(
+    interpreter: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    difference, rotates = interpreter.submit(refused_apart, saved("llama", tmp_path)).result(timeout=120)
+    assert difference < 1e-4
+    assert not rotates
 
 
 @pytest.mark.gpu
