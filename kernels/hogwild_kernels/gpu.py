@@ -215,7 +215,8 @@ def attend_segments(
     nothing = out
     split = tiling.split
     if last_combines is None:
-        last_combines = LAST_COMBINES and query.element_size() == 2  # float32 would not stay in registers
+        # More than a decoding tile of 16-bit numbers would not stay in registers.
+        last_combines = LAST_COMBINES and query.element_size() == 2 and shape.block_m <= 32
     last_combines = last_combines and split
     partial = stats = piece_stats = lse = nothing
     if split:

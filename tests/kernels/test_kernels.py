@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,32 @@ def test_a_step_that_cannot_rotate_keys_on_their_way_leaves_that_to_the_model(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_an_engine_on_the_device_gives_plain_torch_s_logits(folder: str) -> None:
     assert max(engines_apart(folder, "cuda", graphs=True)) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_decoding_in_bfloat16_is_the_same_with_and_without_fusions_on_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hogwild.fusing import switched_off
+    from hogwild_kernels import gpu
+
+    engine = Engine.from_pretrained(saved("llama", tmp_path), dtype="bfloat16", device="cuda")
+    found = []
+    for fused, last_combines in ((True, True), (True, False), (False, False)):
+        monkeypatch.setattr(gpu, "LAST_COMBINES", last_combines)
+        engine._runner.use_kernels()
+        with nullcontext() if fused else switched_off():
+            prompt, a, b = engine.prefill([(5 * i) % 90 for i in range(900)]), engine.open_block(), engine.open_block()
+            rows = []
+            for token in range(20):
+                rows += engine.step_last([Feed((prompt, b, a), [token]), Feed((prompt, a, b), [90 - token])])[0]
+        assert all(graph is not None for _, graph, _ in engine._runner._kernels.graphs.values())
+        found.append(torch.stack(rows))
+        engine.release(prompt, a, b)
+    for other in found[1:]:
+        assert float((found[0] - other).abs().max()) <= 0.05 * float(other.abs().max())
+        assert float((found[0] - other).abs().mean()) <= 0.03 * float(other.abs().mean())
 
 
 @pytest.mark.gpu
