@@ -29,7 +29,7 @@ UNCACHED_BYTES = 1 << 28
 """Keys and values that one graph goes through at least: five times an H100's cache, so that all come from memory."""
 FAST_MEMORY = ("H200", "B200", "B300", "MI300")
 """Devices of the H200's class, whose attention is held to a higher share of a copy."""
-CHECKS_SECONDS = 150
+CHECKS_SECONDS = 110
 """A check that hangs must not take the rest of the device's time."""
 
 
