@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from toolsets.errors import ToolsetError
 
+KEY_VARIABLE: Final = "WORKBENCH_API_KEY"
+TIMEOUT_S: Final = 120.0
+"""How long a server may be silent."""
 Role: TypeAlias = Literal["system", "user", "assistant"]
 
 

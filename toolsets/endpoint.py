@@ -19,10 +19,17 @@ from typing import Any, Final
 
 import httpx2
 
-from toolsets.chat import ChatError, ChatRefused, ChatUnavailable, Message, Reply, Usage
+from toolsets.chat import (
+    KEY_VARIABLE,
+    TIMEOUT_S,
+    ChatError,
+    ChatRefused,
+    ChatUnavailable,
+    Message,
+    Reply,
+    Usage,
+)
 
-KEY_VARIABLE: Final = "WORKBENCH_API_KEY"
-TIMEOUT_S: Final = 120.0
 RETRIES: Final = 4
 BACKOFF_S: Final = 1.0
 MAX_WAIT_S: Final = 60.0

@@ -13,26 +13,26 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from memory.embedder import encode_checked
 from memory.values import Row
-from toolsets.chat import ChatError, Usage
-from toolsets.endpoint import KEY_VARIABLE, TIMEOUT_S, ChatEndpoint, Prices
-from toolsets.making.book import Figures
-from toolsets.making.build import PARALLEL, TRIES, Built, build
-from toolsets.making.journal import Head, Journal, Record
-from toolsets.making.problems import read_problems
+from toolsets.chat import KEY_VARIABLE, TIMEOUT_S, ChatError, Usage
+from toolsets.making import PARALLEL, TRIES
 from workbench.errors import UsageError
 from workbench.libraries import Libraries
 from workbench.library_commands import AsJson
 from workbench.paths import data_dir
 from workbench.visible import one_line, visible
+
+if TYPE_CHECKING:
+    from toolsets.making.book import Figures
+    from toolsets.making.build import Built
+    from toolsets.making.journal import Journal, Record
 
 
 def build_tools(
@@ -55,6 +55,11 @@ def build_tools(
     as_json: AsJson = False,
 ) -> None:
     """Make tools from problems with known answers, by a model, and propose them."""
+    # Here, and not above, because every command imports this file.
+    from memory.embedder import encode_checked
+    from toolsets.endpoint import ChatEndpoint, Prices
+    from toolsets.making.build import build
+
     folder = data_dir() / "builds"
     prices = None if price is None else Prices(*price)
     with _journal(folder, file, endpoint, model, resume, limit, tries) as journal:
@@ -89,6 +94,10 @@ def _journal(
     limit: int | None,
     tries: int,
 ) -> Journal:
+    from toolsets.endpoint import ChatEndpoint
+    from toolsets.making.journal import Head, Journal
+    from toolsets.making.problems import read_problems
+
     if resume is not None:
         if file is not None:
             raise UsageError("A build goes on with the problems that it was begun with: leave the file out.")

@@ -8,17 +8,18 @@ looked at and decided, `cli` registers.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.build_command import build_tools
-from workbench.learning import Learnt, learn_tools
 from workbench.libraries import Libraries
 from workbench.library_commands import AsJson, _propose, opened
 from workbench.log import RunLog
-from workbench.merging import like_tools
 from workbench.visible import one_line, visible
+
+if TYPE_CHECKING:
+    from workbench.learning import Learnt
 
 
 def add_making(app: typer.Typer) -> None:
@@ -34,6 +35,8 @@ def learn(
     as_json: AsJson = False,
 ) -> None:
     """Propose tools made of what recurs in the plans of solved runs."""
+    from workbench.learning import learn_tools  # here, as in `dedupe`: every command imports this file
+
     log = RunLog()
     with Libraries() as home:
         learnt = learn_tools(log, home.library, [log.find(run) for run in runs] if runs else None, min_gain=min_gain)
@@ -46,6 +49,8 @@ def dedupe(
     as_json: AsJson = False,
 ) -> None:
     """Run tools that read alike on each other's calls, and merge those that do the same. Can be undone."""
+    from workbench.merging import like_tools
+
     with opened("tool") as face:
         found = like_tools(face._home, threshold=threshold)
         if not as_json:

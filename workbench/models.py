@@ -76,6 +76,9 @@ def _one_thread() -> None:
 
 
 _LOADING = threading.RLock()
+keeps_all = False
+"""Whether what is there after loading is never looked through for garbage: only where nothing else lives in the process
+(`entry`), because garbage that is among it stays, too."""
 
 
 @contextmanager
@@ -91,5 +94,7 @@ def loading() -> Iterator[None]:
         try:
             yield
         finally:
+            if keeps_all:
+                gc.freeze()
             if was_on:
                 gc.enable()

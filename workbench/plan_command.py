@@ -23,7 +23,6 @@ from rich.live import Live
 from toolsets.executor import ApprovalAsked, Decision, Event, Finished
 from toolsets.policy import OnFailure
 from toolsets.results import CallOutcome
-from toolsets.standard import STANDARD
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise
 from workbench.errors import UsageError
@@ -82,6 +81,8 @@ def failure_policy(given: str | None) -> OnFailure | None:
 @contextlib.contextmanager
 def _tools(mcp: Path | None) -> Iterator[Mapping[str, Tool]]:
     """What a plan may call: the standard tools, and those of MCP servers."""
+    from toolsets.standard import STANDARD  # takes as long to import as the rest of the command line
+
     if mcp is None:
         yield STANDARD
         return

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from memory.evaluation import RECALL_AT, Report, evaluate, evaluate_craft
-from memory.evaluation_set import own_set
 from workbench.errors import UsageError
 from workbench.visible import visible
+
+if TYPE_CHECKING:
+    from memory.evaluation import Report
 
 
 def retrieval(
@@ -35,6 +36,8 @@ def retrieval(
 ) -> None:
     """How well tools are found: recall by view, by CRAFT's vote, by the fusion, and by the default."""
     from memory.embedder import SentenceEmbedder
+    from memory.evaluation import evaluate, evaluate_craft
+    from memory.evaluation_set import own_set
 
     if expand not in (None, "code"):
         raise UsageError(f"--expand takes code, the query's own solution; it is {expand!r}.")
@@ -59,5 +62,7 @@ def retrieval(
 
 
 def _json(report: Report) -> dict[str, Any]:
+    from memory.evaluation import RECALL_AT
+
     recall = {one.way: dict(zip(map(str, RECALL_AT), one.at, strict=True)) for one in report.recalls}
     return {"name": report.name, "rows": report.rows, "queries": report.recalls[0].queries, "recall": recall}

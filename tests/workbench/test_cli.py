@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -248,6 +249,32 @@ def test_help_ends_with_0(words: list[str], run_cli: Cli) -> None:
     printed = run_cli(*words)
     assert printed.code == 0
     assert "Usage" in printed.out
+
+
+def test_the_command_line_imports_nothing_that_only_some_of_its_commands_need() -> None:
+    heavy = {"torch", "transformers", "numpy", "pydantic", "httpx2", "faiss", "mcp", "toolsets.standard"}
+    program = f"import sys, workbench.cli; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], text=True, stdout=subprocess.PIPE).stdout == "[]\n"
+
+
+LEAVES = """
+import atexit, sys, threading
+from workbench.entry import main
+
+atexit.register(print, "after that")
+if sys.argv.pop(1) == "busy":
+    threading.Thread(target=lambda: threading.main_thread().join() or print("first")).start()
+main()
+"""
+
+
+@pytest.mark.parametrize(("busy", "last"), [("idle", ["after that"]), ("busy", ["first", "after that"])])
+def test_a_process_that_leaves_early_does_first_what_is_registered_for_its_end(busy: str, last: list[str]) -> None:
+    """It waits for threads that the end of Python would wait for, too."""
+    program = [sys.executable, "-c", LEAVES, busy, "plan", "nowhere.txt"]
+    ended = subprocess.run(program, text=True, capture_output=True)
+    assert (ended.returncode, ended.stdout.splitlines()) == (2, last)
+    assert ended.stderr.startswith("workbench: ")
 
 
 def test_a_traceback_is_shown_to_those_who_ask_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

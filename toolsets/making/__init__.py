@@ -8,3 +8,10 @@
 
 Neighbours: `chat` is who is asked, `sandbox` is where code runs, `memory.store` is where proposals go.
 """
+
+from typing import Final
+
+TRIES: Final = 2
+"""How often a model may write one thing."""
+PARALLEL: Final = 4
+"""How many replies are waited for at once."""

@@ -27,6 +27,7 @@ from memory.values import STATES, Row, Snapshot
 from memory.views import spoken
 from toolsets.annotations import code_facts, parsed
 from toolsets.chat import Chat, ChatError, Message
+from toolsets.making import PARALLEL, TRIES
 from toolsets.making.answers import same_answer, same_value
 from toolsets.making.behaviour import compare, merge_plan
 from toolsets.making.book import JUDGES, Book, Figures
@@ -41,8 +42,6 @@ from toolsets.shelf import shared_sandbox
 
 AUTHOR: Final = "build"
 TAG: Final = "made"
-TRIES: Final = 2
-PARALLEL: Final = 4
 MAX_TOKENS: Final = 4096
 SIMILAR: Final = 0.8
 """How alike the texts of two tools must be for them to be run on each other's calls."""
