@@ -71,11 +71,11 @@ def rotate(
 ) -> tuple[Tensor, Tensor]:
     """As `between.rotate`, without gradients; results lie rows first."""
     (num_rows, dim), kv_heads = query.shape[1:], len(key)
-    _check_dense(query, key, cos, sin)
+    _check_dense(query, key)
     turned, keys = query.new_empty(num_rows, len(query), dim), key.new_empty(num_rows, kv_heads, dim)
     rotate_kernel[(num_rows, _parts(query) + _parts(key))](
         query, key, turned, keys, cos, sin,
-        *query.stride()[:2], *key.stride()[:2], cos.stride(0), sin.stride(0),
+        *query.stride()[:2], *key.stride()[:2], cos.stride(0), sin.stride(0), cos.stride(1), sin.stride(1),
         NUM_HEADS=len(query), KV_HEADS=kv_heads, DIM=dim, SIZE=size, STRIDE=stride, HEADS=HEADS,
         BLOCK=triton.next_power_of_2(size // 2), BLOCK_REST=triton.next_power_of_2(max(1, dim - size)),
         INTERLEAVED=interleaved, num_warps=4,
@@ -98,11 +98,12 @@ def rotate_append(
 ) -> Tensor:
     """`rotate`, and `gpu.append` of the rotated keys and of the values `[kv_heads, rows, head_dim]`, as one kernel."""
     (num_rows, dim), kv_heads = query.shape[1:], len(key)
-    _check_dense(query, key, value, cos, sin)
+    _check_dense(query, key, value)
     turned = query.new_empty(num_rows, len(query), dim)
     rotate_append_kernel[(num_rows, _parts(query) + 2 * _parts(key))](
         query, key, value, turned, segments.base, segments.table, targets, cos, sin, layer,
-        *query.stride()[:2], *key.stride()[:2], *value.stride()[:2], cos.stride(0), sin.stride(0),
+        *query.stride()[:2], *key.stride()[:2], *value.stride()[:2],
+        cos.stride(0), sin.stride(0), cos.stride(1), sin.stride(1),
         NUM_HEADS=len(query), KV_HEADS=kv_heads, DIM=dim, SIZE=size, STRIDE=stride, HEADS=HEADS,
         BLOCK=triton.next_power_of_2(size // 2), BLOCK_REST=triton.next_power_of_2(max(1, dim - size)),
         BLOCK_DIM=triton.next_power_of_2(dim), INTERLEAVED=interleaved, num_warps=4,
@@ -116,4 +117,4 @@ def _parts(x: Tensor) -> int:
 
 def _check_dense(*tensors: Tensor) -> None:
     if any(one.stride(-1) != 1 for one in tensors):
-        raise ValueError("Queries, keys, values and tables must be dense in their last dimension.")
+        raise ValueError("Queries, keys and values must be dense in their last dimension.")

@@ -71,15 +71,17 @@ def _rotate_heads(
 
 @triton.jit(do_not_specialize=["cos_row", "sin_row"])
 def rotate_kernel(
-    query, key, query_out, key_out, cos, sin, query_head, query_row, key_head, key_row, cos_row, sin_row,
+    query, key, query_out, key_out, cos, sin,
+    query_head, query_row, key_head, key_row, cos_row, sin_row, cos_column, sin_column,
     NUM_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, SIZE: tl.constexpr, STRIDE: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_REST: tl.constexpr, HEADS: tl.constexpr, INTERLEAVED: tl.constexpr,
 ):  # fmt: skip
-    """Some heads of one row: the query's come first, then the key's. Results are `[rows, heads, head_dim]`."""
+    """Some heads of one row: the query's come first, then the key's. Results are `[rows, heads, head_dim]`. cos_column,
+    sin_column: elements from one column of the tables to the next; where they are dense, Triton compiles the 1 in."""
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     pair = tl.arange(0, BLOCK)
-    c = tl.load(cos + row * cos_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
-    s = tl.load(sin + row * sin_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+    c = tl.load(cos + row * cos_row + pair * STRIDE * cos_column, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+    s = tl.load(sin + row * sin_row + pair * STRIDE * sin_column, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
     QUERIES: tl.constexpr = (NUM_HEADS + HEADS - 1) // HEADS
     if part < QUERIES:
         _rotate_heads(
@@ -96,7 +98,7 @@ def rotate_kernel(
 @triton.jit(do_not_specialize=["cos_row", "sin_row", "layer"])
 def rotate_append_kernel(
     query, key, value, query_out, base, segments, targets, cos, sin, layer,
-    query_head, query_row, key_head, key_row, value_head, value_row, cos_row, sin_row,
+    query_head, query_row, key_head, key_row, value_head, value_row, cos_row, sin_row, cos_column, sin_column,
     NUM_HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, SIZE: tl.constexpr, STRIDE: tl.constexpr,
     BLOCK: tl.constexpr, BLOCK_REST: tl.constexpr, BLOCK_DIM: tl.constexpr, HEADS: tl.constexpr,
     INTERLEAVED: tl.constexpr,
@@ -108,8 +110,8 @@ def rotate_append_kernel(
     KEYS: tl.constexpr = (KV_HEADS + HEADS - 1) // HEADS
     if part < QUERIES + KEYS:
         pair = tl.arange(0, BLOCK)
-        c = tl.load(cos + row * cos_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
-        s = tl.load(sin + row * sin_row + pair * STRIDE, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+        c = tl.load(cos + row * cos_row + pair * STRIDE * cos_column, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
+        s = tl.load(sin + row * sin_row + pair * STRIDE * sin_column, mask=pair < SIZE // 2, other=0.0).to(tl.float32)
         if part < QUERIES:
             _rotate_heads(
                 query, query_out + row * NUM_HEADS * DIM, query_head, query_row,

@@ -6,6 +6,7 @@ whose Triton interprets (TRITON_INTERPRET=1 has to stand before Triton is import
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
 from types import SimpleNamespace
@@ -143,10 +144,10 @@ def rotated_and_appended_apart(dtype: torch.dtype, device: str = "cpu") -> list[
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=draw).to(dtype).to(device)
 
-    for head_dim, size, interleaved, stride, width in ROTATIONS.values():
+    for name, (head_dim, size, interleaved, stride, width) in ROTATIONS.items():
         heads = normal(3, 11 + 2 * 9, head_dim).transpose(0, 1)
         query, key, value = heads[:11], heads[11:20], heads[20:]
-        cos, sin = (normal(3, 2 * width)[:, :width] for _ in range(2))
+        cos, sin = tables_of(name, 3, width, normal)
         held = [torch.zeros(2, 9, 7, head_dim, dtype=dtype, device=device) for _ in range(8)]
         targets = torch.tensor([[1, 4], [0, 0], [1, 5]], dtype=torch.int32, device=device)
         one, other = (gpu.Segments.of(held[at : at + 4 : 2], held[at + 1 : at + 4 : 2]) for at in (0, 4))
@@ -184,6 +185,8 @@ def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False, fus
     from hogwild import Engine, Feed
 
     engines = [Engine.from_pretrained(folder, dtype="float32", device=device) for _ in range(2)]
+    if engines[0].model.config.model_type == "gpt_oss":
+        with_dense_columns(engines[0].model)
     told = fuse_in(engines[0]) if fused else None
     engines[0]._runner.use_kernels()
     engines[1]._runner._kernels = None
@@ -213,10 +216,26 @@ BETWEEN = ("norm", "norm of heads", "norm by 1 + weight", "sum and norm", "silu"
 ROTATIONS = {  # head size, rotated, interleaved, stride and width of the tables
     "halves": (32, 32, False, 1, 32),
     "half tables": (64, 64, False, 1, 32),
+    "half tables, columns dense": (64, 64, False, 1, 32),
     "partial": (80, 48, False, 1, 48),
     "interleaved": (32, 16, True, 1, 16),
     "interleaved twice": (32, 32, True, 2, 32),
 }
+
+
+def tables_of(name: str, rows: int, width: int, normal: Callable[..., Tensor]) -> list[Tensor]:
+    """Numbers in the place of cosines and sines `[rows, width]`, in wider tensors whose rows or columns are dense."""
+    if "columns" in name:
+        return [normal(2 * width, rows)[:width].T for _ in range(2)]
+    return [normal(rows, 2 * width)[:, :width] for _ in range(2)]
+
+
+def with_dense_columns(model: torch.nn.Module) -> None:
+    """Let the model make its cosines and sines as transformers 5.17 does for gpt_oss: by a product that is turned over,
+    so that not the rows are dense but the columns."""
+    for module in model.modules():
+        if "RotaryEmbedding" in type(module).__name__:
+            module.register_forward_hook(lambda _, given, out: tuple(one.mT.contiguous().mT for one in out))
 
 
 def between_apart(name: str, dtype: torch.dtype, device: str = "cpu") -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -242,7 +261,7 @@ def between_apart(name: str, dtype: torch.dtype, device: str = "cpu") -> list[tu
     if name in ROTATIONS:
         head_dim, size, interleaved, stride, width = ROTATIONS[name]
         heads = normal(4, 11 + 3, head_dim)
-        tables = [normal(4, 2 * width)[:, :width] for _ in range(2)]
+        tables = tables_of(name, 4, width, normal)
         turned = (heads[:, :11].transpose(0, 1), heads[:, 11:].transpose(0, 1), *tables, size, interleaved, stride)
         given[name] = ("rotate", turned)
     function, arguments = given[name]

@@ -291,7 +291,7 @@ SMALL = {  # of an 8 B model in bfloat16
     "gate_kernel": {"BLOCK": 1024, "SILU": True, "num_warps": 4},
     "rotate_kernel": {
         "NUM_HEADS": 32, "KV_HEADS": 8, "DIM": 128, "SIZE": 128, "STRIDE": 1, "BLOCK": 64, "BLOCK_REST": 1, "HEADS": 8,
-        "INTERLEAVED": False, "num_warps": 4,
+        "INTERLEAVED": False, "cos_column": 1, "sin_column": 1, "num_warps": 4,
     },
 }  # fmt: skip
 SMALL["rotate_append_kernel"] = SMALL["rotate_kernel"] | {"BLOCK_DIM": 128}
