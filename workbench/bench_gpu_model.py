@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.measuring import decoding, device_events, measure, one_more, timed
+from workbench.measuring import decoding, device_events, measure, occupied_s, one_more, timed
 
 if TYPE_CHECKING:
     from workbench.bench_gpu import Report
@@ -95,10 +95,9 @@ def anatomy(report: Report, engine: Any, prompt: Any, counts: Sequence[int] = (1
             took[name][workers] += end - start
             times[name][workers] += 1
         busy = sum(end - start for start, end, _ in events) / steps / 1e3
-        whole = (events[-1][1] - events[0][0]) / steps / 1e3 if events else 0.0
         report.say(
             f"A step of {workers} at {prompt.length:,}: {len(events) / steps:.0f} kernels and copies, {busy:.2f} ms of "
-            f"them, {whole:.2f} ms from first to last under the profiler."
+            f"them, {occupied_s(events, steps) * 1e3:.2f} ms with the pauses between them."
         )
     report.say("")
     report.head("kernel", *(f"{workers} workers, ms (times)" for workers in counts))

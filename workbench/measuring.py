@@ -20,13 +20,15 @@ OWN = 16
 """Tokens that each worker has written when a step is timed."""
 PAUSE_US = 10.0
 """A device that is idle for longer waits for its host."""
+PROFILED = 5
+"""Steps that are taken under the profiler."""
 
 
 @dataclass(frozen=True)
 class Point:
     """One place on the roofline. step_s: median seconds of a step that gives one token per worker; spread_s: quartiles.
-    host_s: of these, seconds in which the device waited for the host (CUDA only). joules_per_token: where power is
-    told."""
+    host_s: of step_s, what the device was not occupied for: it waited for the host (CUDA only). joules_per_token: where
+    power is told."""
 
     workers: int
     context: int
@@ -144,27 +146,32 @@ def _point(engine: Any, prompt: Any, workers: int, weights: int, bandwidth: floa
     for _ in range(2):
         step()
     found = sorted(timed(step, engine.device) for _ in range(rounds))
-    host = _waiting(engine, step) if engine.device.type == "cuda" else None
-    joules = _joules(engine, step, workers) if engine.device.type == "cuda" else None
+    host = joules = None
+    if engine.device.type == "cuda":
+        joules = _joules(engine, step, workers)
+        host = waited_s(statistics.median(found), device_events(engine.device, step, PROFILED), PROFILED)
     cached = (prompt.length + sum(block.length for block in own)) * engine.cache.bytes_per_token
     engine.release(*own)
     low, middle, high = statistics.quantiles(found, n=4)
     return Point(workers, prompt.length, middle, (low, high), weights, cached, bandwidth, host, joules)
 
 
-def _waiting(engine: Any, step: Callable[[], None], steps: int = 5) -> float | None:
-    """Seconds of a step in which the device had nothing to do, None where no profiler tells. The pauses between the
-    kernels of one graph, a microsecond or two each, are the device's own and do not count; the profiler makes the
-    host's pauses longer."""
-    events = device_events(engine.device, step, steps)
-    if not events:
-        return None
-    waited, until = 0.0, events[0][0]
+def occupied_s(events: Sequence[tuple[float, float, str]], steps: int) -> float:
+    """Seconds of one of `steps` steps in which the device has something to do, by `device_events`: its kernels, and the
+    pauses of at most `PAUSE_US` between them, which are its own (a graph's take a microsecond or two each)."""
+    occupied, until = 0.0, float("-inf")
     for start, end, _ in events:
         if start - until > PAUSE_US:
-            waited += start - until
+            until = start
+        occupied += max(0.0, end - until)
         until = max(until, end)
-    return waited / 1e6 / (steps - 1)
+    return occupied / 1e6 / steps
+
+
+def waited_s(step_s: float, events: Sequence[tuple[float, float, str]], steps: int) -> float | None:
+    """Seconds of a step of `step_s` in which the device waited for its host, None where no profiler told. The step is
+    timed without the profiler, which makes the host slow; only what the device did is taken from it."""
+    return max(0.0, step_s - occupied_s(events, steps)) if events else None
 
 
 def device_events(device: Any, step: Callable[[], None], steps: int) -> list[tuple[float, float, str]]:

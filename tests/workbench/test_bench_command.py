@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from workbench.cli import app
-from workbench.measuring import Point, one_more, plot
+from workbench.measuring import Point, occupied_s, one_more, plot, waited_s
 
 
 def point(workers: int, step_s: float, **changes: float) -> Point:
@@ -30,6 +30,15 @@ def test_one_more_worker_is_priced_by_the_last_two() -> None:
     (line,) = one_more([point(2, 1.0), point(4, 1.2)])
     assert "one worker more than 4 costs about +100.00 ms a step" in line
     assert "3.3 tokens/s would become about 3.8" in line
+
+
+def test_the_host_s_share_is_what_a_step_takes_beyond_the_device_s_work_however_slow_the_profiler() -> None:
+    # Two steps, in microseconds: kernels that overlap, a pause of the device, and 500 in which it waits for its host.
+    events = [(0.0, 40.0, "a"), (45.0, 100.0, "b"), (50.0, 60.0, "c"), (600.0, 640.0, "a"), (645.0, 700.0, "b")]
+    assert occupied_s(events, 2) == pytest.approx(100e-6)
+    assert waited_s(104e-6, events, 2) == pytest.approx(4e-6)
+    assert waited_s(90e-6, events, 2) == 0.0
+    assert waited_s(90e-6, [], 2) is None
 
 
 def test_the_embedded_model_is_measured() -> None:
