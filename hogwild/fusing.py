@@ -2,11 +2,11 @@
 
 In: a loaded model. Out: the same model, whose layers do the same by fewer and larger operations: query, key and value
 as one product, gate and up as another, a norm, a gate and a rotation as one kernel each, and a norm together with the
-sum before it. A step of an 8 B model on a CUDA device is some 1,500 kernels as PyTorch writes them, and waits about a
-microsecond between any two (kernels/LOG.md). Every replacement is compared once, on random input where the model lies,
-with what the model does itself, and left out where the two differ by more than rounding, where somebody else has
-changed the module, or where it cannot run. Weights stay the model's own Parameters; training and gradients use what the
-model does itself. Above: `loading.py` (CUDA devices), `embedded/training.py` (norms). Below: `hogwild_kernels.between`.
+sum before it. A step of an 8 B model on a CUDA device is some 1,500 kernels as PyTorch writes them and some 400 by this
+(`make bench-gpu`; kernels/LOG.md). Every replacement is compared once, on random input where the model lies, with what
+the model does itself, and left out where the two differ by more than rounding, where somebody else has changed the
+module, or where it cannot run. Weights stay the model's own Parameters; training and gradients use what the model does
+itself. Above: `loading.py` (CUDA devices), `embedded/training.py` (norms). Below: `hogwild_kernels.between`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: nothing; weights are random. Out: kernels/RESULTS.md with the device's name, and what missed its bar. Every group is
 written as soon as it is measured, the most telling rows first, so that a run that is cut short leaves what it has; what
-fails leaves its traceback beside the results, and the groups after it go on. About two minutes on an H100.
+fails leaves its traceback beside the results, and the groups after it go on. A minute and a half on an H200.
 Neighbours: `bench_gpu_model` (the group model), `tuning_gpu` (the group tune), `tests/kernels` (the checks).
 """
 
@@ -16,7 +16,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -172,14 +171,12 @@ def kernel(report: Report) -> None:
         f"\nA copy moves {bandwidth / 1e9:.0f} GB/s. Attention, bf16, 32 heads, 8 KV heads of 128, CUDA graphs, caches "
         "that no cache on the chip holds:\n"
     )
-    report.head("workers", "context", "us", "quartiles", "GB/s", "of copy", "bar", "combined apart", "SDPA / ours")
+    report.head("workers", "context", "us", "quartiles", "GB/s", "of copy", "bar", "SDPA / ours")
     points = sorted(((w, c) for c in CONTEXTS for w in WORKERS), key=lambda point: point != (4, 32768))
     for workers, context in points:
         try:
             problem = Problem(workers, context)
-            times = max(20, problem.layers)
-            apart = graph(partial(problem.ours, last_combines=False), times)
-            found, other, theirs = in_turn(graph(problem.ours, times), apart, graph(problem.sdpa()))
+            found, theirs = in_turn(graph(problem.ours, max(20, problem.layers)), graph(problem.sdpa()))
         except Exception as error:  # one shape that fails is a finding, not the end
             report.fault(f"Attention of {workers} workers at {context:,} failed", error)
             if not _alive():
@@ -196,7 +193,6 @@ def kernel(report: Report) -> None:
             f"{problem.moved / middle / 1e9:.0f}",
             f"{share:.0%}",
             bar + (" missed" if bar and share < least else ""),
-            f"{statistics.median(other) * 1e6:.1f}",
             f"{statistics.median(theirs) / middle:.2f}",
         )
 

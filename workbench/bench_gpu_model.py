@@ -110,23 +110,22 @@ def fusions(report: Report, engine: Any, prompt: Any) -> None:
     """The same steps with all fusions and as they were without them, in turn in one process."""
     from hogwild.fusing import switched_off
     from hogwild.gpu_step import Kernels
-    from hogwild_kernels import gpu
     from workbench.bench_gpu import in_turn
 
-    runner, combines = engine._runner, gpu.LAST_COMBINES
+    runner = engine._runner
     fused, plain = runner._kernels, Kernels(engine.model, engine.cache)
-    report.say(f"\nSteps at {prompt.length:,} with and without fused products, gates, rotations, sums and combining:\n")
+    report.say(f"\nSteps at {prompt.length:,} with and without fused products, gates, rotations and sums:\n")
     report.head("workers", "with, ms", "without, ms", "without / with, quartiles")
     for workers in WORKERS:
         step, own = decoding(engine, prompt, workers)
 
         def without(step: Callable[[], None] = step) -> float:
-            runner._kernels, gpu.LAST_COMBINES = plain, False
+            runner._kernels = plain
             try:
                 with switched_off():  # what counts is how the graph is recorded, the first time
                     return timed(step, engine.device)
             finally:
-                runner._kernels, gpu.LAST_COMBINES = fused, combines
+                runner._kernels = fused
 
         ours, theirs = in_turn(partial(timed, step, engine.device), without)
         low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)

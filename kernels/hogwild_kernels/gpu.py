@@ -35,8 +35,6 @@ if triton.knobs.runtime.interpret:
 WIDE_BYTES = 3 * 2 * 128 * 128 * 2 + 2048
 """Shared memory for three stages of 128 keys and values of 128 16-bit numbers: by measurement (kernels/LOG.md) the
 fastest decoding tile on sm_90, whose multiprocessors have so much; each is then given one item at a time."""
-LAST_COMBINES = os.environ.get("HOGWILD_COMBINE", "last") != "apart"
-"""Whether the last item of a tile combines them all (one kernel) or another kernel does: HOGWILD_COMBINE=apart."""
 ITEMS_AT_ONCE = 16
 """Partial results that the combining pass loads at a time."""
 
@@ -95,8 +93,7 @@ class GpuPlan:
     """The counterpart of `AttentionPlan`: tables on the device, made once per step and used by every layer.
 
     turns, visible, first: int32 `[rows, segments]`; frequencies: int64 `[rotary_dim / 2]`, 2**64 being a whole turn
-    per position, or None where nothing is turned. limits: what tiles are cut by (numpy `[rows, segments]`). arrived: by
-    size, counters that are zero between two launches; layers of one plan follow each other on one stream.
+    per position, or None where nothing is turned. limits: what tiles are cut by (numpy `[rows, segments]`).
     """
 
     turns: Tensor
@@ -106,7 +103,6 @@ class GpuPlan:
     interleaved: bool
     limits: tuple[np.ndarray | None, np.ndarray]
     tables: dict[tuple[int, int, int], tuple[Tiling, Tensor, Tensor, Tensor]] = field(default_factory=dict)
-    arrived: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -121,12 +117,6 @@ class GpuPlan:
             tables = (to_device(table, device) for table in (tiling.items, tiling.pieces, tiling.tiles))
             self.tables[key] = (tiling, *tables)  # type: ignore[assignment]
         return self.tables[key]
-
-    def counters(self, size: int) -> Tensor:
-        """int32 `[size]`, zeros; made by the first layer that asks."""
-        if size not in self.arrived:
-            self.arrived[size] = torch.zeros(size, dtype=torch.int32, device=self.visible.device)
-        return self.arrived[size]
 
 
 def plan_attention(
@@ -166,21 +156,12 @@ def attend(
     mass: bool = False,
     softcap: float | None = None,
     sinks: Tensor | None = None,
-    last_combines: bool | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """As `attention.attend`, without gradients. last_combines: see `attend_segments`."""
+    """As `attention.attend`, without gradients."""
     each = values.split([key.shape[1] for key in keys], dim=1) if isinstance(values, Tensor) else values
+    segments = Segments.of(keys, each)
     return attend_segments(
-        query,
-        Segments.of(keys, each),
-        0,
-        plan,
-        scaling,
-        kv_heads=keys[0].shape[0],
-        mass=mass,
-        softcap=softcap,
-        sinks=sinks,
-        last_combines=last_combines,
+        query, segments, 0, plan, scaling, kv_heads=keys[0].shape[0], mass=mass, softcap=softcap, sinks=sinks
     )
 
 
@@ -196,12 +177,10 @@ def attend_segments(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     shape: Shape | None = None,
-    last_combines: bool | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """`query [heads, rows, head_dim]` over one layer of `segments`: output alike, and the shares with `mass`.
 
-    shape: another tile than the device's own (for tuning). last_combines: whether the last item of a tile combines what
-    all have found, or another kernel does.
+    shape: another tile than the device's own (for tuning).
     """
     heads, num_rows, head_dim = query.shape
     group = heads // kv_heads
@@ -214,10 +193,6 @@ def attend_segments(
     out = query.new_empty(num_rows, heads, head_dim).transpose(0, 1)
     nothing = out
     split = tiling.split
-    if last_combines is None:
-        # More than a decoding tile of 16-bit numbers would not stay in registers.
-        last_combines = LAST_COMBINES and query.element_size() == 2 and shape.block_m <= 32
-    last_combines = last_combines and split
     partial = stats = piece_stats = lse = nothing
     if split:
         partial = query.new_empty(len(items), kv_heads, shape.block_m, head_dim, dtype=torch.float32)
@@ -250,8 +225,6 @@ def attend_segments(
         plan.visible if plan.first is None else plan.first,
         items,
         pieces,
-        tiles,
-        plan.counters(len(tiles) * kv_heads) if last_combines else tiles,
         num_rows,
         plan.visible.shape[1],
         layer,
@@ -265,13 +238,12 @@ def attend_segments(
         WINDOW=plan.first is not None,
         SOFTCAP=softcap is not None,
         SPLIT=split,
-        LAST_COMBINES=last_combines,
         PRODUCT=PRODUCTS[query.dtype],
         num_warps=shape.num_warps,
         num_stages=shape.num_stages,
         **common,
     )
-    if split and not last_combines:
+    if split:
         combine_kernel[(num_rows, heads)](
             out,
             partial,

@@ -50,81 +50,15 @@ def _turned(x, other, turns, frequency, first, inside):
     return tl.where(inside[None, :], x * cos + across * sin, x)
 
 
-@triton.jit
-def _finish(
-    top, total, acc, out, lse, sinks, head, row, live, heads, out_head, out_row,
-    DIM: tl.constexpr, BLOCK_D: tl.constexpr, SINKS: tl.constexpr, MASS: tl.constexpr,
-):  # fmt: skip
-    """Store the result of all keys: values `acc [M, D]` with their sums `total [M]` for the maxima `top [M]`."""
-    dim = tl.arange(0, BLOCK_D)
-    if SINKS:
-        sink = tl.load(sinks + head, mask=live, other=0.0).to(tl.float32) * LOG2_E
-        higher = tl.maximum(top, sink)
-        fade = tl.exp2(top - higher)
-        acc = acc * fade[:, None]
-        total = total * fade + tl.exp2(sink - higher)
-        top = higher
-    if MASS:
-        tl.store(lse + row * heads + head, top + tl.log2(total), mask=live)
-    spot = out + head[:, None].to(tl.int64) * out_head + row[:, None].to(tl.int64) * out_row + dim[None, :]
-    result = acc / tl.where(total == 0.0, 1.0, total)[:, None]
-    tl.store(spot, result.to(out.dtype.element_ty), mask=live[:, None] & (dim < DIM)[None, :])
-
-
-@triton.jit
-def _item(
-    partial, stats, item, end, kv_head, kv_heads, live, DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr
-):  # fmt: skip
-    """What one item has left behind: maxima `[M]`, sums `[M]` and values `[M, D]`; past the end, nothing."""
-    m, dim = tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_D)
-    place = (item * kv_heads + kv_head) * BLOCK_M + m
-    there = live & (m * 0 + item < end)
-    # Written by other programs during this launch: past the cache of a multiprocessor, which may hold what was there.
-    top = tl.load(stats + place * 2, mask=there, other=float("-inf"), cache_modifier=".cg")
-    total = tl.load(stats + place * 2 + 1, mask=there, other=0.0, cache_modifier=".cg")
-    spot = partial + place[:, None].to(tl.int64) * DIM + dim[None, :]
-    values = tl.load(spot, mask=there[:, None] & (dim < DIM)[None, :], other=0.0, cache_modifier=".cg")
-    return top, total, values
-
-
-@triton.jit
-def _join(top, total, acc, other_top, other_total, values):
-    """Two online softmaxes as one."""
-    higher = tl.maximum(top, other_top)
-    floor = tl.where(higher == float("-inf"), 0.0, higher)
-    mine, other = tl.exp2(top - floor), tl.exp2(other_top - floor)
-    return higher, total * mine + other_total * other, acc * mine[:, None] + values * other[:, None]
-
-
-@triton.jit
-def _combined(
-    partial, stats, begin, end, kv_head, kv_heads, live, DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr
-):  # fmt: skip
-    """The items begin..end-1 of a tile as one: maxima, sums, values. Four are on their way at a time."""
-    top = tl.full([BLOCK_M], float("-inf"), tl.float32)
-    total = tl.zeros([BLOCK_M], tl.float32)
-    acc = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
-    for at in range(begin, end, 4):
-        a, b, c = _item(partial, stats, at, end, kv_head, kv_heads, live, DIM, BLOCK_D, BLOCK_M)
-        d, e, f = _item(partial, stats, at + 1, end, kv_head, kv_heads, live, DIM, BLOCK_D, BLOCK_M)
-        g, h, i = _item(partial, stats, at + 2, end, kv_head, kv_heads, live, DIM, BLOCK_D, BLOCK_M)
-        j, k, l = _item(partial, stats, at + 3, end, kv_head, kv_heads, live, DIM, BLOCK_D, BLOCK_M)  # noqa: E741
-        top, total, acc = _join(top, total, acc, a, b, c)
-        top, total, acc = _join(top, total, acc, d, e, f)
-        top, total, acc = _join(top, total, acc, g, h, i)
-        top, total, acc = _join(top, total, acc, j, k, l)
-    return top, total, acc
-
-
 @triton.jit(do_not_specialize=["num_rows", "num_segments", "layer", "query_head", "query_row", "out_head", "out_row"])
 def attend_kernel(
     query, out, partial, stats, piece_stats, lse, sinks, frequencies,
-    base, segments, turns, visible, first_seen, items, pieces, tiles, arrived,
+    base, segments, turns, visible, first_seen, items, pieces,
     num_rows, num_segments, layer, scale, cap,
     query_head, query_row, out_head, out_row,
     GROUP: tl.constexpr, DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     ROTARY: tl.constexpr, INTERLEAVED: tl.constexpr, WINDOW: tl.constexpr, SOFTCAP: tl.constexpr, SINKS: tl.constexpr,
-    SPLIT: tl.constexpr, LAST_COMBINES: tl.constexpr, MASS: tl.constexpr, PRODUCT: tl.constexpr,
+    SPLIT: tl.constexpr, MASS: tl.constexpr, PRODUCT: tl.constexpr,
 ):  # fmt: skip
     """One item of one KV head: online softmax (arXiv 1805.02867) over its pieces, for all rows and heads of its tile.
 
@@ -132,8 +66,6 @@ def attend_kernel(
     be aligned; from bare addresses, loads would not be vectorised), elements per KV head, elements per layer.
     turns, visible, first_seen: int32 `[rows, segments]`. scale: scaling * log2(e), as all exponentials are powers of 2.
     PRODUCT: the type that products are taken in: the data's own, but for bfloat16 in the interpreter, which has none.
-    LAST_COMBINES: the item that comes last to `arrived [tiles, kv_heads]` (zeros, before and after) makes one result of
-    all items of its tile. Otherwise `combine_kernel` has to.
     """
     item, kv_head, kv_heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     ROWS: tl.constexpr = BLOCK_M // GROUP
@@ -214,25 +146,19 @@ def attend_kernel(
         tl.store(stats + place * 2 + 1, total)
         spot = partial + place[:, None].to(tl.int64) * DIM + dim[None, :]
         tl.store(spot, acc, mask=live[:, None] & real[None, :])
-        if LAST_COMBINES:
-            # All threads have stored before one of them arrives, which releases what they stored to whoever comes last.
-            tl.debug_barrier()
-            first_item, end_item = tl.load(tiles + tile * 2), tl.load(tiles + tile * 2 + 1)
-            seat = arrived + tile * kv_heads + kv_head
-            if tl.atomic_add(seat, 1, sem="acq_rel", scope="gpu") == end_item - first_item - 1:
-                tl.store(seat, 0)
-                top, total, acc = _combined(
-                    partial, stats, first_item, end_item, kv_head, kv_heads, live, DIM, BLOCK_D, BLOCK_M
-                )
-                _finish(
-                    top, total, acc, out, lse, sinks, head, row, live, kv_heads * GROUP, out_head, out_row,
-                    DIM, BLOCK_D, SINKS, MASS,
-                )  # fmt: skip
     else:
-        _finish(
-            top, total, acc, out, lse, sinks, head, row, live, kv_heads * GROUP, out_head, out_row,
-            DIM, BLOCK_D, SINKS, MASS,
-        )  # fmt: skip
+        if SINKS:
+            sink = tl.load(sinks + head, mask=live, other=0.0).to(tl.float32) * LOG2_E
+            higher = tl.maximum(top, sink)
+            fade = tl.exp2(top - higher)
+            acc = acc * fade[:, None]
+            total = total * fade + tl.exp2(sink - higher)
+            top = higher
+        if MASS:
+            tl.store(lse + row * (kv_heads * GROUP) + head, top + tl.log2(total), mask=live)
+        spot = out + head[:, None].to(tl.int64) * out_head + row[:, None].to(tl.int64) * out_row + dim[None, :]
+        result = acc / tl.where(total == 0.0, 1.0, total)[:, None]
+        tl.store(spot, result.to(out.dtype.element_ty), mask=live[:, None] & real[None, :])
 
 
 @triton.jit(do_not_specialize=["out_head", "out_row"])

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, wraps
-from types import SimpleNamespace
+from functools import wraps
 
 import torch
 from torch import Tensor
@@ -79,40 +78,13 @@ def result(case: Case, twin: object, dtype: torch.dtype, device: str = "cpu") ->
     )
 
 
-def kernels_result(case: Case, device: str = "cpu", last_combines: bool = True) -> tuple[Tensor, Tensor | None]:
+def kernels_result(case: Case, device: str = "cpu") -> tuple[Tensor, Tensor | None]:
     """By the kernels. Memory that nobody has written holds NaN, so a result that was forgotten is seen."""
     from hogwild_kernels import gpu
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    way = SimpleNamespace(plan_attention=gpu.plan_attention, attend=partial(gpu.attend, last_combines=last_combines))
-    out, shares = result(case, way, case.dtype, device)
+    out, shares = result(case, gpu, case.dtype, device)
     return out.cpu(), None if shares is None else shares.cpu()
-
-
-def combined_apart(rounds: int) -> tuple[float, int]:
-    """On a device: the largest difference between what the last item of a tile combines and what another kernel does,
-    over `rounds` launches of many shapes that follow each other without a pause, as in a graph; and how many of the
-    counters are not zero afterwards."""
-    from hogwild_kernels import gpu
-
-    device = torch.device("cuda")
-    worst, left = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
-    for workers, lengths in ((1, [8192]), (4, [8192, 40, 70, 1, 300]), (8, [32768, *range(3, 11)]), (16, [2000, 50])):
-        keys, values = ([torch.randn(8, n, 128, device=device).bfloat16() for n in lengths] for _ in range(2))
-        visible = torch.tensor(lengths).expand(workers, -1).contiguous()
-        rotary = Rotary(10_000.0 ** -(torch.arange(0, 128, 2, dtype=torch.float64) / 128))
-        plan = gpu.plan_attention(visible * 0 + 5, visible, lengths, rotary, torch.bfloat16, device=device)
-        segments = gpu.Segments.of(keys, values)
-        for _ in range(rounds):
-            query = torch.randn(32, workers, 128, device=device).bfloat16()
-            one, other = (
-                gpu.attend_segments(query, segments, 0, plan, 0.09, kv_heads=8, last_combines=last)[0].float()
-                for last in (True, False)
-            )
-            worst = torch.maximum(worst, (one - other).abs().max() / other.abs().max())
-        left += sum(counter.count_nonzero() for counter in plan.arrived.values())
-        assert plan.arrived
-    return float(worst), int(left)
 
 
 def kernels_append(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
