@@ -457,7 +457,8 @@ class Collaboration:
     def _encode(self, text: str, *, special: bool = False) -> list[int]:
         assert self.engine.tokenizer is not None
         templated = special and bool(getattr(self.engine.tokenizer, "chat_template", None))
-        return list(self.engine.tokenizer.encode(text, add_special_tokens=special and not templated))
+        # verbose: a text that is too long is refused here, with a sentence, where transformers would warn and go on.
+        return list(self.engine.tokenizer.encode(text, add_special_tokens=special and not templated, verbose=False))
 
     def _end(self, name: str, state: State, *, drop: bool = False) -> None:
         self.space.finish(name, state, drop=drop)

@@ -27,7 +27,7 @@ from hogwild.replay import Replay, lay_out
 from hogwild.runner import Runner, Step
 from hogwild.sampling import Sampler, Sampling, choose, for_worker
 from hogwild.tape import Tape
-from hogwild.views import Block, Feed
+from hogwild.views import Block, Feed, token_ids
 from hogwild.workspace import Workspace, never_ends
 
 PREFILL_CHUNK = 2048
@@ -159,6 +159,7 @@ class Engine:
 
     def prefill(self, tokens: Sequence[int], before: Sequence[Block] = ()) -> Block:
         """A frozen block with `tokens`, which see the blocks `before` and themselves."""
+        tokens = token_ids(tokens, "tokens")
         block = self.open_block()
         try:
             for at in range(0, len(tokens), PREFILL_CHUNK):
@@ -240,10 +241,12 @@ class Engine:
             raise HogwildError(
                 "step_end_ids is a sequence of tokens in the order in which they end a step; give a list."
             )
-        if not heads:
+        if not len(heads):
             raise HogwildError("There must be at least one worker; give one header per worker.")
-        return _Decoding(self, heads, layout, max_new_tokens, stop, sampling, step_end_ids, tape).run(
-            prompt_ids, separator_ids, logits
+        headers = [token_ids(head, f"heads[{at}]") for at, head in enumerate(heads)]
+        ends = token_ids(step_end_ids, "step_end_ids")
+        return _Decoding(self, headers, layout, max_new_tokens, stop, sampling, ends, tape).run(
+            token_ids(prompt_ids, "prompt_ids"), token_ids(separator_ids, "separator_ids"), logits
         )
 
 

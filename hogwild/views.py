@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 from hogwild.errors import ViewError
 
@@ -57,6 +59,14 @@ class Feed:
             raise ViewError("A feed needs at least one token; leave the worker out of the step instead.")
         if self.own.frozen:
             raise ViewError(f"{self.own} is frozen; open a new block and put it at the end of the view.")
+
+
+def token_ids(given: Any, name: str) -> list[int]:
+    """Token ids as whole numbers, from any sequence of them, a tensor `[tokens]` too. Raises ViewError."""
+    try:
+        return [index(token) for token in (given.tolist() if hasattr(given, "tolist") else given)]
+    except TypeError as error:
+        raise ViewError(f"{name} must be token ids in a row, such as [12, 7, 30]; it is {given!r:.80}.") from error
 
 
 def num_tokens(view: Sequence[Block]) -> int:

@@ -53,7 +53,8 @@ def check(settings: dict[str, Any]) -> None:
     if not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
         raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers}.")
     if settings["layout"] not in LAYOUTS:
-        raise UsageError(f"There is no layout '{settings['layout']}'; choose one of {', '.join(LAYOUTS)}.")
+        own = "" if isinstance(settings["layout"], str) else ", or use one of your own with hogwild.Collaboration"
+        raise UsageError(f"There is no layout {settings['layout']!r:.60}; choose one of {', '.join(LAYOUTS)}{own}.")
     for name in ("max_tokens", "max_run_tokens"):
         budget = settings[name]
         if budget is not None and (not isinstance(budget, int) or budget < 1):

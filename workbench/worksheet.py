@@ -28,8 +28,10 @@ class Task:
 def read_task(text: str, *, always_items: bool = False) -> Task:
     """A task as it was typed. Numbered lines are items; with `always_items` every line is one.
 
-    Raises UsageError for a task that is empty, binary or absurdly long.
+    Raises UsageError for a task that is no text, empty, binary or absurdly long.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"The task must be text; it is {text!r:.60}.")
     text = text.removeprefix("\ufeff")  # a byte-order mark
     if "\0" in text or sum(not (c.isprintable() or c.isspace()) for c in text[:4000]) > 40:
         raise UsageError("The task is not text (it holds binary data): give a plain text file or a quoted task.")

@@ -107,6 +107,10 @@ def test_a_layout_that_forgets_the_own_block_is_refused_and_nothing_stays_in_the
         ({"layout": "diagonal"}, "diagonal"),
         ({"sampling": [Sampling()] * 3}, "3 samplings"),
         ({"prompt_ids": [9999]}, "9999"),
+        ({"prompt_ids": "text"}, "prompt_ids must be token ids"),
+        ({"prompt_ids": torch.tensor([[5, 6]])}, "in a row"),
+        ({"heads": [[5], [0.5]]}, r"heads\[1\]"),
+        ({"separator_ids": [None]}, "separator_ids"),
     ],
     ids=str,
 )
@@ -114,6 +118,11 @@ def test_a_wrong_request_is_one_sentence_and_leaves_nothing(wrong: dict[str, Any
     with pytest.raises(HogwildError, match=said) as error:
         llama.decode(**{"prompt_ids": PROMPT, "heads": HEADS, **wrong})
     assert "\n" not in str(error.value)
+
+
+def test_ids_may_come_as_tensors(llama: Engine) -> None:
+    given = {"prompt_ids": torch.tensor(PROMPT), "heads": torch.tensor([[5, 6], [7, 8]]), "max_new_tokens": 4}
+    assert llama.decode(**given) == llama.decode(PROMPT, heads=[[5, 6], [7, 8]], max_new_tokens=4)
 
 
 def test_a_prompt_is_not_needed(llama: Engine) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import resource
 import shutil
@@ -340,11 +341,14 @@ def test_a_model_without_words_of_its_own_gets_the_general_ones(main: Callable[.
 
 
 def test_a_worksheet_that_is_longer_than_the_context_is_one_sentence(
-    main: Callable[..., Ended], tmp_path: Path
+    main: Callable[..., Ended], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sheet = tmp_path / "sheet.txt"
     sheet.write_text("\n".join(f"{n}. What is {n} plus {n}?" for n in range(1, 900)))
+    theirs = logging.getLogger("transformers")  # writes to a stream of its own
+    monkeypatch.setattr(theirs, "handlers", [*theirs.handlers, caplog.handler])
     one_sentence(main("run", "--file", str(sheet), "--json"), "shorten the task", 2)
+    assert caplog.messages == []
 
 
 def test_a_huge_file_is_refused_by_its_size(main: Callable[..., Ended], tmp_path: Path) -> None:

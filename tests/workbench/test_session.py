@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
 from scripted_model import WORDS, call, save
 
+from hogwild import Layout
 from toolsets.tool import Tool
 from workbench import Run, Workbench
 from workbench import events as ev
@@ -294,6 +295,7 @@ def test_a_run_whose_task_is_too_long_fails_alone(bench: Workbench) -> None:
         ({"workers": 9}, "between 1 and 8"),
         ({"workers": 2.0}, "between 1 and 8"),
         ({"layout": "diagonal"}, "contiguous, interleaved"),
+        ({"layout": Layout("own", lambda given, worker: given.open[worker])}, "hogwild.Collaboration"),
         ({"max_tokens": 0}, "max_tokens must be at least 1"),
         ({"max_run_tokens": -1}, "max_run_tokens must be at least 1"),
         ({"max_tokens": "many"}, "max_tokens must be at least 1"),
@@ -311,8 +313,10 @@ def test_a_setting_that_makes_no_sense_is_refused_at_once(bad: dict[str, Any], s
     assert len(bench.log.runs()) == before
 
 
-@pytest.mark.parametrize("task", ["", " \n", "\0", "x" * 200_001], ids=["empty", "blank", "binary", "huge"])
-def test_a_task_that_is_none_is_refused_at_once(task: str, bench: Workbench) -> None:
+@pytest.mark.parametrize(
+    "task", ["", " \n", "\0", "x" * 200_001, None], ids=["empty", "blank", "binary", "huge", "none"]
+)
+def test_a_task_that_is_none_is_refused_at_once(task: Any, bench: Workbench) -> None:
     before = len(bench.log.runs())
     with pytest.raises(UsageError):
         bench.run(task)
