@@ -65,12 +65,20 @@ def load(
     directory, config = _look(path_or_id, ranks)
     wanted = _dtype(dtype)
     placing = _placing(config, device, ranks, device_map)
-    # transformers draws a bar of its own for every load; a small model's is over before it can be read.
+    # transformers draws a bar of its own for every load; a small model's is over before it can be read. And what it has
+    # to say of the weights, in a table, is said below in a sentence.
     logging.disable_progress_bar()
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         model, info = _read(
             lambda: AutoModelForCausalLM.from_pretrained(
-                directory, dtype=wanted, attn_implementation=ATTENTION, output_loading_info=True, **placing
+                directory,
+                dtype=wanted,
+                attn_implementation=ATTENTION,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **placing,
             ),
             directory,
             "weights",
@@ -89,8 +97,9 @@ def load(
             ) from error
         raise
     finally:
+        logging.set_verbosity(told)
         logging.enable_progress_bar()
-    lost = sorted([*info["missing_keys"], *(str(name) for name in info.get("mismatched_keys", ()))])
+    lost = sorted([*info["missing_keys"], *(name for name, *_ in info.get("mismatched_keys", ()))])
     if lost:
         others = f" and {len(lost) - 1} more are" if len(lost) > 1 else " is"
         raise BrokenModel(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hogwild.errors import UnsupportedModel
+from hogwild.errors import BrokenModel, UnsupportedModel
 from hogwild.families import TRY, ModelFacts
 from hogwild.runner import Runner
 from hogwild.seam import ATTENTION
@@ -56,11 +56,18 @@ class Arrival:
 
 @torch.inference_mode()
 def probe(runner: Runner) -> None:
-    """Raise UnsupportedModel unless a split view gives the logits of the unsplit text."""
+    """Raise UnsupportedModel unless a split view gives the logits of the unsplit text; BrokenModel if it has none."""
     model, cache = runner.model, runner.cache
     # Spread over the vocabulary and the same every time; no sampling, so that loading stays reproducible.
     tokens = [(7919 * (i + 1)) % cache.facts.vocab_size for i in range(FIRST + SECOND)]
     dense = _dense(model, torch.tensor([tokens], device=cache.device))
+    if not dense.isfinite().all():
+        narrow = cache.dtype == torch.float16
+        raise BrokenModel(
+            "The model's logits are infinite or no numbers at all: its weights are damaged"
+            + (", or too large for float16; load it as float32, or" if narrow else ";")
+            + " fetch it again."
+        )
     first, second = cache.open_block(), cache.open_block()
     try:
         runner.step([Feed((first,), tokens[:FIRST])], last_only=True)

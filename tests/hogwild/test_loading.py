@@ -7,6 +7,7 @@ cannot be shared and for damaged files, `hogwild.loading`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -123,8 +124,34 @@ def test_weights_that_are_not_numbers_are_refused(folder: Folder, tmp_path: Path
     tensors = load_file(broken / "model.safetensors")
     tensors["model.layers.0.mlp.down_proj.weight"].fill_(float("nan"))
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(HogwildError):
+    with pytest.raises(BrokenModel, match="its weights are damaged"):
         Engine.from_pretrained(broken)
+
+
+def test_weights_that_are_too_large_for_float16_are_told_to_be_loaded_as_float32(
+    folder: Folder, tmp_path: Path
+) -> None:
+    large = copy(folder("llama"), tmp_path / "model")
+    tensors = load_file(large / "model.safetensors")
+    tensors["lm_head.weight"] *= 1e6
+    save_file(tensors, large / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BrokenModel, match="load it as float32"):
+        Engine.from_pretrained(large, dtype="float16")
+    assert Engine.from_pretrained(large, dtype="float32").decode([5], [[6]], max_new_tokens=1)
+
+
+def test_weights_of_another_shape_are_named_in_a_sentence_and_not_in_a_table(
+    folder: Folder, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = copy(folder("llama"), tmp_path / "model")
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"][:-8].clone()
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    theirs = logging.getLogger("transformers")  # writes to a stream of its own
+    monkeypatch.setattr(theirs, "handlers", [*theirs.handlers, caplog.handler])
+    with pytest.raises(BrokenModel, match=r"incomplete: model\.norm\.weight is missing or of the wrong shape"):
+        Engine.from_pretrained(broken)
+    assert caplog.messages == []
 
 
 def test_the_fingerprint_names_weights_and_configuration(folder: Folder, tmp_path: Path) -> None:
