@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 from workbench.database import connect, damaged, prepare, transaction, translated
 from workbench.errors import LogTimeout, RunNotFound, UsageError
-from workbench.events import EndStatus, Event, Origin, WorkerAdded, decode_fields
+from workbench.event_json import decode_fields
+from workbench.events import EndStatus, Event, Origin, WorkerAdded
 from workbench.paths import log_path
 from workbench.runlock import RunLock, is_held
 from workbench.tail import Tail

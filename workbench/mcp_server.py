@@ -22,7 +22,7 @@ from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from workbench.errors import UsageError, WorkbenchError
-from workbench.events import to_json
+from workbench.event_json import to_json
 from workbench.log import RunLog
 from workbench.visible import one_line
 

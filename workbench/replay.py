@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from toolsets.guiding import Signature
 from workbench import events as ev
 from workbench.errors import ReplayError, UsageError
+from workbench.event_json import from_json
 from workbench.models import load_engine, loading
 from workbench.tapes import Choice, Course, Guided, Memory, Seeded, Told
 
@@ -135,7 +136,7 @@ def versions() -> dict[str, str]:
 def _events(run: Carrier | Iterable[ev.Event]) -> list[ev.Event]:
     carried = getattr(run, "events", None)
     if carried is not None:
-        return [ev.from_json(one) for one in carried]
+        return [from_json(one) for one in carried]
     return list(run)  # type: ignore[arg-type]
 
 

@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from workbench import front_end, static_view
 from workbench.errors import UsageError
-from workbench.events import Event, from_json, to_json
+from workbench.event_json import from_json, to_json
+from workbench.events import Event
 from workbench.privacy import HIDDEN, scrub
 from workbench.record import Record
 from workbench.snapshot import plain

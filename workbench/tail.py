@@ -1,7 +1,7 @@
 """One run's new events as JSON text, for those who pass them on without looking inside: the server extension.
 
 In: a run in the log and the number of the last event that is known. Out: `Page`s of events, each the text of one JSON
-object, as `events.to_json` would give it. The stored text is passed on as it is, so 200,000 events cost a second or
+object, as `event_json.to_json` would give it. The stored text is passed on as it is, so 200,000 events cost a second or
 two, and not a parse and an encoding each; only what no JSON reader takes (NaN, halves of characters) is read and
 written again. Neighbours: `log` makes tails, `workbench.server` sends pages.
 """
@@ -15,7 +15,8 @@ from typing import Any
 
 from workbench.database import connect, damaged, translated
 from workbench.errors import RunNotFound
-from workbench.events import Event, decode_fields, to_json
+from workbench.event_json import decode_fields, to_json
+from workbench.events import Event
 from workbench.runlock import is_held
 from workbench.writer import unpacked
 

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from workbench import front_end, static_view
 from workbench.errors import WorkbenchError
-from workbench.events import Event, to_json
+from workbench.event_json import to_json
+from workbench.events import Event
 from workbench.projection import RunView
 from workbench.snapshot import snapshot
 from workbench.steering import COMMANDS

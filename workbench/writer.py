@@ -22,7 +22,8 @@ from typing import NamedTuple, Self
 
 from workbench.database import damaged, log_error, transaction
 from workbench.errors import LogError
-from workbench.events import Event, Payload, RunFinished, RunStarted, TokensAdded, WorkerAdded, encode_fields
+from workbench.event_json import encode_fields
+from workbench.events import Event, Payload, RunFinished, RunStarted, TokensAdded, WorkerAdded
 from workbench.runlock import RunLock
 
 BATCH_S = 0.05

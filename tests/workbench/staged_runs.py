@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench import events as ev
+from workbench.event_json import from_json, to_json
 
 RUN_ID = "20261123-091500-k3f9"
 START = 1_795_425_300.0
@@ -37,7 +38,7 @@ class Story:
     def add(self, payload: ev.Payload, after_s: float = 0.05) -> ev.Event:
         self.now = round(self.now + after_s, 6)
         event = ev.Event(self.run_id, len(self.events) + 1, self.now, payload)
-        self.events.append(ev.from_json(json.loads(json.dumps(ev.to_json(event)))))
+        self.events.append(from_json(json.loads(json.dumps(to_json(event)))))
         return self.events[-1]
 
     def begin(self, workers: Sequence[str], questions: Sequence[Any] = QUESTIONS, **started: Any) -> None:

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench import events
+from workbench import event_json
+from workbench.event_json import ENVELOPE, KINDS
 from workbench.events import (
-    ENVELOPE,
-    KINDS,
     ApprovalAsked,
     ApprovalGiven,
     BlockFrozen,
@@ -189,46 +188,46 @@ def test_every_kind_is_exercised_here() -> None:
 def test_an_event_of_every_kind_reads_back_equal_from_its_json(kind: str, data: st.DataObject) -> None:
     payload = data.draw(PAYLOADS[kind])
     event = Event("20261123-091500-k3f9", data.draw(st.integers(1, 10**9)), data.draw(seconds), payload)
-    flat = events.to_json(event)
+    flat = event_json.to_json(event)
     assert flat["kind"] == kind == event.kind
-    assert events.from_json(flat) == event
+    assert event_json.from_json(flat) == event
     # Through text, not ASCII-only: the form in which the log keeps it.
-    assert events.from_json(json.loads(json.dumps(flat, ensure_ascii=False))) == event
-    assert events.decode_fields(kind, events.encode_fields(payload)) == payload
+    assert event_json.from_json(json.loads(json.dumps(flat, ensure_ascii=False))) == event
+    assert event_json.decode_fields(kind, event_json.encode_fields(payload)) == payload
 
 
 @patient
 @given(kind=texts.filter(lambda text: text not in KINDS), fields=objects)
 def test_an_event_of_an_unknown_kind_keeps_all_that_was_stored(kind: str, fields: dict[str, Any]) -> None:
-    payload = events.payload_from(kind, fields)
+    payload = event_json.payload_from(kind, fields)
     assert payload == UnknownEvent(kind, fields)
-    assert events.decode_fields(kind, events.encode_fields(payload)) == payload
+    assert event_json.decode_fields(kind, event_json.encode_fields(payload)) == payload
 
 
 def test_an_unknown_kind_reads_as_an_unknown_event() -> None:
     flat = {"run_id": "r", "seq": 3, "time": 2.5, "kind": "worker_dreamt", "worker": "Alice"}
-    event = events.from_json(flat)
+    event = event_json.from_json(flat)
     assert event == Event("r", 3, 2.5, UnknownEvent("worker_dreamt", {"worker": "Alice"}))
-    assert events.to_json(event) == flat
+    assert event_json.to_json(event) == flat
 
 
 def test_a_field_added_by_a_newer_version_is_left_out() -> None:
-    read = events.payload_from("block_frozen", {"block": 1, "length": 7, "bytes": 512})
+    read = event_json.payload_from("block_frozen", {"block": 1, "length": 7, "bytes": 512})
     assert read == BlockFrozen(block=1, length=7)
 
 
 def test_a_known_kind_that_lacks_a_field_reads_as_an_unknown_event() -> None:
-    assert events.payload_from("block_frozen", {"block": 1}) == UnknownEvent("block_frozen", {"block": 1})
+    assert event_json.payload_from("block_frozen", {"block": 1}) == UnknownEvent("block_frozen", {"block": 1})
 
 
 def test_a_field_with_a_default_may_be_missing() -> None:
-    read = events.payload_from("tokens_added", {"step": 1, "tokens": []})
+    read = event_json.payload_from("tokens_added", {"step": 1, "tokens": []})
     assert read == TokensAdded(step=1, tokens=[], attention=None)
 
 
 def test_an_unknown_event_cannot_forge_its_envelope() -> None:
     event = Event("mine", 3, 2.5, UnknownEvent("odd", {"run_id": "yours", "seq": 9}))
-    assert events.to_json(event) == {"run_id": "mine", "seq": 3, "time": 2.5, "kind": "odd"}
+    assert event_json.to_json(event) == {"run_id": "mine", "seq": 3, "time": 2.5, "kind": "odd"}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -247,4 +246,4 @@ def test_events_cannot_be_changed() -> None:
 @pytest.mark.parametrize("stored", ["", "{", "[]", "7", "null"])
 def test_stored_fields_that_are_no_object_are_refused(stored: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        events.decode_fields("block_frozen", stored)
+        event_json.decode_fields("block_frozen", stored)

@@ -15,6 +15,7 @@ from staged_runs import HOSTILE, QUESTIONS, Story, worksheet
 
 from workbench import events as ev
 from workbench import front_end
+from workbench.event_json import to_json
 from workbench.lanes import shown
 from workbench.projection import RunView
 from workbench.visible import visible
@@ -78,7 +79,7 @@ class Folder:
     def fold(self, events: Sequence[ev.Event]) -> dict[str, object]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([ev.to_json(event) for event in events]) + "\n")
+        self.process.stdin.write(json.dumps([to_json(event) for event in events]) + "\n")
         self.process.stdin.flush()
         found: dict[str, object] = json.loads(self.process.stdout.readline())
         return found

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from workbench.errors import LogError, LogLocked, UsageError
-from workbench.events import RunFinished, TokensAdded, to_json
+from workbench.event_json import to_json
+from workbench.events import RunFinished, TokensAdded
 from workbench.log import RunLog
 from workbench.writer import BATCH_EVENTS, MAX_BATCHES
 
@@ -28,6 +29,7 @@ PRELUDE = """
 import json, os, sys
 from pathlib import Path
 from workbench.errors import *
+from workbench.event_json import to_json
 from workbench.events import *
 from workbench.log import RunLog
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from staged_runs import HOSTILE, QUESTIONS, Story, pieces, raw_call, worksheet
 
 from workbench import events as ev
+from workbench.event_json import from_json
 from workbench.projection import RunView, call_label
 from workbench.snapshot import snapshot
 from workbench.visible import one_line, visible
@@ -278,7 +279,7 @@ def test_events_in_a_wrong_order_or_missing_still_make_a_view(seed: int) -> None
 
 def test_an_event_of_a_newer_program_is_passed_over() -> None:
     view = RunView()
-    newer = ev.from_json({"run_id": "r", "seq": 1, "time": 1.0, "kind": "dreamed", "of": ["sheep"]})
+    newer = from_json({"run_id": "r", "seq": 1, "time": 1.0, "kind": "dreamed", "of": ["sheep"]})
     assert view.apply(newer) == []
     assert view.seq == 1
 

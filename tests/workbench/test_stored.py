@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from staged_runs import HOSTILE, Story, worksheet
 
-from workbench import events as ev
 from workbench import front_end, stored
 from workbench.errors import UsageError
+from workbench.event_json import to_json
 from workbench.export import export_run
 from workbench.record import Record
 from workbench.stored import RUN_TYPE, StoredRun, page
@@ -21,7 +21,7 @@ def test_the_notebooks_panel_holds_every_event_and_executed_it_shows_the_same(tm
     made = nbformat.read(export_run(worksheet(), tmp_path / "run.ipynb"), as_version=4)
     (panel,) = [cell for cell in made.cells if cell.id == "panel"]
     (output,) = panel.outputs
-    assert output.data[RUN_TYPE]["events"] == [ev.to_json(event) for event in worksheet()]
+    assert output.data[RUN_TYPE]["events"] == [to_json(event) for event in worksheet()]
     assert "mean attention of" in output.data["text/html"]
     found: dict[str, object] = {}
     exec(panel.source.replace("StoredRun.from_text", "again = StoredRun.from_text"), found)

@@ -17,6 +17,7 @@ from staged_runs import HOSTILE, QUESTIONS, RUN_ID, Story, worksheet
 from workbench import events as ev
 from workbench import front_end, widget
 from workbench.errors import UsageError
+from workbench.event_json import to_json
 from workbench.widget import Feed, mimebundle, run_widget
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def events_of(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_a_page_gets_every_event_once_and_then_the_end() -> None:
     sent = collected(Told(worksheet()))
-    assert events_of(sent) == [ev.to_json(event) for event in worksheet()]
+    assert events_of(sent) == [to_json(event) for event in worksheet()]
     assert sent[-1] == {"type": "end", "last_seq": len(worksheet()), "finished": True, "error": ""}
 
 
@@ -102,7 +103,7 @@ def test_a_silent_run_says_that_it_is_there(monkeypatch: pytest.MonkeyPatch) -> 
     assert sent[:2] == [{"type": "alive"}] * 2
     run.go.release(10_000)
     assert feed.wait(BOUND_S)
-    assert events_of(sent) == [ev.to_json(event) for event in worksheet()]
+    assert events_of(sent) == [to_json(event) for event in worksheet()]
 
 
 def test_what_is_new_is_sent_although_nothing_follows_it() -> None:
@@ -154,7 +155,7 @@ def test_a_run_too_long_for_a_notebook_is_not_stored_in_it_and_its_picture_is_sh
     look = widget.Look(Told(story.events))
     assert look.wait(BOUND_S)
     assert len(json.dumps(look.latest())) < 2 * widget.LANE_CHARS
-    assert widget.stored(Told(worksheet())) == [ev.to_json(event) for event in worksheet()]
+    assert widget.stored(Told(worksheet())) == [to_json(event) for event in worksheet()]
 
 
 def test_a_run_displays_as_a_widget_and_as_a_picture_for_pages_without_widgets() -> None:

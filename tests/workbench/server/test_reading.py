@@ -10,6 +10,7 @@ from staged_runs import HOSTILE, Story, worksheet
 from tornado.httpclient import HTTPClientError
 
 from workbench import events as ev
+from workbench.event_json import to_json
 from workbench.log import RunLog
 from workbench.writer import RunWriter
 
@@ -62,7 +63,7 @@ async def test_a_finished_run_comes_whole_over_the_socket(jp_ws_fetch: Any, log:
     found = await frames(await jp_ws_fetch("workbench", "api", "runs", run_id, "events"))
     assert found[0]["frame"] == "hello"
     assert not found[0]["live"]
-    assert events_of(found) == [ev.to_json(event) for event in log.events(run_id)]
+    assert events_of(found) == [to_json(event) for event in log.events(run_id)]
     last = {"frame": "end", "last_seq": len(log.events(run_id)), "status": "solved"}
     assert found[-1] == last | {"finished": True, "interrupted": False}
 
@@ -142,7 +143,7 @@ async def test_polling_gives_the_same_events_page_by_page(jp_fetch: Any, log: Ru
             break
         got += page["events"]
         since = page["last_seq"]
-    assert got == [ev.to_json(event) for event in log.events(run_id)]
+    assert got == [to_json(event) for event in log.events(run_id)]
 
 
 async def test_a_deleted_run_is_gone_and_a_running_one_stays(jp_fetch: Any, log: RunLog, writer: RunWriter) -> None:
