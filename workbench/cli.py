@@ -8,12 +8,14 @@ an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` show
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import sys
 import warnings
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +30,7 @@ from workbench.bench_command import bench
 from workbench.complaints import complain, warned
 from workbench.doctor_command import doctor
 from workbench.engine_command import engine
-from workbench.errors import RunNotFound, UsageError, WorkbenchError
+from workbench.errors import LogError, RunNotFound, UsageError, WorkbenchError
 from workbench.evaluate_command import evaluation
 from workbench.keys import is_interactive, keys
 from workbench.library_commands import commands
@@ -314,7 +316,8 @@ def main() -> None:
     """The console script."""
     warnings.showwarning = warned
     try:
-        code = app(standalone_mode=False)
+        with _noting_ctrl_c():
+            code = app(standalone_mode=False)
     except WorkbenchError as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
@@ -334,9 +337,36 @@ def main() -> None:
             sys.exit(error.exit_code)
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        complain(f"{type(error).__name__}: {error} (--debug shows where)")
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        where = f"{type(error).__name__}: {error} (--debug shows where)"
+        complain("There is no space for what this prints or writes: free some, or write elsewhere." if full else where)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _noting_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends what goes on as ever, also where somebody catches it on its way and raises another error, as happens
+    while transformers is imported."""
+    pressed = False
+
+    def press(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.default_int_handler(number, frame)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    except Exception as error:
+        if pressed and not isinstance(error, LogError):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is press:
+            signal.signal(signal.SIGINT, before)
 
 
 def _task(task: str | None, file: Path | None) -> str:

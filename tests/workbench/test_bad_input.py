@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
 from scripted_model import WORDS, save
 
-from workbench import cli, session
+from workbench import cli, evaluate_command, session
 from workbench.log import RunLog
 from workbench.paths import log_path
 
@@ -146,6 +146,21 @@ def test_ctrl_c_twice_while_the_model_is_being_loaded_ends_in_order(tmp_path: Pa
     assert summary.status in ("stopped", "interrupted")
 
 
+def test_ctrl_c_that_somebody_makes_another_error_of_is_still_one(
+    main: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loading(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("Could not import module 'AttentionInterface'.") from None
+
+    monkeypatch.setattr(evaluate_command, "load_engine", loading)
+    before = signal.getsignal(signal.SIGINT)
+    interrupted_in_order(main("eval", "worksheets", "--seeds", "0:1"))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.parametrize("as_json", [False, True], ids=["plain", "json"])
 def test_ctrl_c_in_mid_run_stops_it_and_loses_nothing(as_json: bool, tmp_path: Path, endless: str) -> None:
     words = ["run", "What?", "--model", endless, *(["--json"] if as_json else [])]
@@ -194,6 +209,15 @@ def test_an_output_that_is_closed_ends_the_run_without_a_traceback(tmp_path: Pat
 
 
 # Disks.
+
+
+def test_an_output_that_takes_nothing_is_one_sentence(tmp_path: Path) -> None:
+    """As with `workbench models > FILE` on a full disk."""
+    with open("/dev/full", "w") as full:
+        command = [*WORKBENCH, "models"]
+        env = {**os.environ, "WORKBENCH_DATA_DIR": str(tmp_path), "WORKBENCH_DEBUG": ""}
+        ended = subprocess.run(command, env=env, text=True, stdout=full, stderr=subprocess.PIPE)
+    one_sentence(Ended(ended.returncode, "", ended.stderr), "no space", 1)
 
 
 @pytest.fixture
