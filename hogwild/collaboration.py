@@ -137,6 +137,7 @@ class Collaboration:
         if not brief.workers:
             raise HogwildError("A run needs at least one worker.")
         self.engine, self.brief, self._listener = engine, brief, listener
+        self.num_items = brief.items  # asked for by the closing; whoever adds one in mid-run raises it
         self.guide: Guide = guide or Unguided()
         self._held: list[Happening] | None = None
         self.words = prompting or Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
@@ -425,8 +426,8 @@ class Collaboration:
     def _closing_prompts(self) -> dict[str, str]:
         """Who is asked for which part of the answer."""
         names = list(self.space.workers)
-        if self.brief.items and self.words.closing_part:
-            shares = parts(self.brief.items, names)
+        if self.num_items and self.words.closing_part:
+            shares = parts(self.num_items, names)
             return {name: self.words.close_part(first, last) for name, (first, last) in shares.items()}
         return {names[0]: self.words.closing} if self.words.closing else {}
 

@@ -35,12 +35,14 @@ from workbench.grammar import with_grammar, writes_json
 from workbench.guides import CallGuide
 from workbench.plan_reader import PlanEnded, PlanReader, Read
 from workbench.told import fitting, markers_of, result_text, special_tokens
-from workbench.worksheet import Task, answered, read_task
+from workbench.worksheet import Task, added_items, amid_item, answered, read_task, skipped_in
 
 PATIENCE_S = 0.25
 """How long a step waits for the calls that it completed, or that a worker now waits for. Results within it join the
 very next step, so that fast tools keep a run reproducible; a slower one is injected when it comes, and the other
 workers go on meanwhile."""
+LONG_STEP = 200
+"""How many tokens of a worker's unfinished step or item a person's words wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,10 @@ class Driver:
         self.paused = False
         self._steps_due = 0
         self.on_said: Callable[[str], None] = lambda line: None
-        self._queue: dict[str, tuple[str | None, str]] = {}
+        self._queue: dict[str, WaitingLine] = {}
         self._saying: list[tuple[str, str]] = []
+        self.spoken_to = False
+        """Whether a person has said something."""
         self.logged: dict[int, int] = {}
         self.next_logged: int | None = None
         """The ids that the log has for the engine's blocks, where a run goes on from a log; see `rehearsal`."""
@@ -191,20 +195,25 @@ class Driver:
         for name in [worker] if worker is not None else everybody if alone else everybody[:1]:
             self._saying.append((name, line))
             self.run.say(name, text)
+        self.spoken_to = True
         self.on_said(line)
 
-    def queue(self, line: str, worker: str | None, text: str) -> None:
-        """Words that wait until the worker waits for a call or has ended its turn."""
-        self._queue[line] = (worker, text)
+    def queue(self, line: str, worker: str | None, text: str, when: str = "queued") -> None:
+        """Words that wait for their moment. "now": until the worker has ended the step that it writes and the item that
+        it has taken (in the middle of a word nobody listens), at the latest until it has written LONG_STEP tokens more;
+        at once where it is held.
+        "queued": until the worker waits for a call or has ended its turn."""
+        self._queue[line] = WaitingLine(worker, text, when, self.run.sampled)
+        self._say_queued()
 
     def requeue(self, line: str, text: str) -> None:
         """Other words for a line that still waits; none take it back."""
         if line not in self._queue:
             return
-        worker, _ = self._queue.pop(line)
+        known = self._queue.pop(line)
         if text:
-            self._queue[line] = (worker, text)
-        self.emit(ev.SayQueued(line, worker, text, "queued"))
+            self._queue[line] = replace(known, text=text)
+        self.emit(ev.SayQueued(line, known.worker, text, known.when))
 
     def stepped(self, happenings: Sequence[Happening], step: Step, feeds: Sequence[Feed]) -> None:
         """Take in one step: tell what was decoded, start calls, hand over results, close when all have ended."""
@@ -258,7 +267,17 @@ class Driver:
         if self._guided and not self.guide.offers(self.calls.tools.keys()):
             self.offer()  # what a worker was told was cut, and it may read on
         if not self.calls.open:
+            self.count_items()
             self.run.settle()
+
+    def count_items(self) -> None:
+        """Ask for the answers of items, too, that a person has added."""
+        if self.spoken_to and not self.run.closed_with:
+            self.run.num_items = len(self._items())
+
+    def _items(self) -> tuple[ev.Item, ...]:
+        more = added_items(len(self.task.items), self.lanes.values()) if self.spoken_to and self.task.items else ()
+        return *self.task.items, *more
 
     def stop(self) -> None:
         """Everybody stops; calls that still run are given up."""
@@ -278,8 +297,9 @@ class Driver:
     def outcome(self, error: str | None = None) -> Outcome:
         """How it ended; call once `ended`."""
         answer = self.run.answer
-        items = answered(self.task.items, answer, self.lanes, self.run.words.skipped)
-        solved = all(item["answer"] for item in items) if items else bool(answer)
+        items = answered(self._items(), answer, self.lanes, self.run.words.skipped)
+        dropped = skipped_in(answer, self.run.words.skipped) if self.spoken_to else ()
+        solved = all(item["answer"] or item["item"] in dropped for item in items) if items else bool(answer)
         status: ev.EndStatus = (
             "failed" if error else "stopped" if self._stopped else "solved" if solved else "unanswered"
         )
@@ -391,12 +411,17 @@ class Driver:
         return text(outcome)
 
     def _say_queued(self) -> None:
-        """Say the lines whose worker has come to a halt by itself."""
-        for line, (worker, text) in list(self._queue.items()):
-            in_space = self.run.space.workers.get(worker or next(iter(self.run.space.workers)))
-            if in_space is not None and (in_space.state in ENDED or in_space.state is State.WAITING):
+        """Say the lines whose moment has come."""
+        for line, one in list(self._queue.items()):
+            worker = self.run.space.workers.get(one.worker or next(iter(self.run.space.workers)))
+            if worker is None:
+                continue
+            between = not worker.step_ids and not amid_item(self.lanes[worker.name])
+            late = self.run.sampled - one.since > LONG_STEP * len(self.lanes)
+            halted = worker.state in ENDED or worker.state is State.WAITING
+            if halted or (one.when == "now" and (self.paused or between or late)):
                 del self._queue[line]
-                self.say(worker, text, line)
+                self.say(one.worker, one.text, line)
 
     def _waited_for(self) -> list[str]:
         return [name for worker in self.run.space.workers for name in self.calls.open_of(worker)]
@@ -433,6 +458,16 @@ class Driver:
                 del self._saying[at]
                 return line or None
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingLine:
+    """A person's words that wait; since: how many tokens the run had sampled."""
+
+    worker: str | None
+    text: str
+    when: str
+    since: int = 0
 
 
 def _fields(sampling: Sampling) -> dict[str, Any]:

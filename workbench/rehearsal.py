@@ -20,7 +20,7 @@ from hogwild.views import Block
 from hogwild.workspace import ENDED, State, Worker
 from toolsets.guiding import Signature
 from workbench import events as ev
-from workbench.driver import Driver
+from workbench.driver import Driver, WaitingLine
 from workbench.errors import ReplayError, UsageError
 from workbench.plan_reader import PlanEnded, ReadCall
 from workbench.tapes import Memory
@@ -140,10 +140,10 @@ class _Rehearsal:
                 self.reseeding.add(payload.arguments.get("worker"))
             case ev.SamplingChanged():
                 self._sampling(payload)
-            case ev.SayQueued(when="queued"):
+            case ev.SayQueued():
                 self.driver._queue.pop(payload.line, None)
                 if payload.text:
-                    self.driver._queue[payload.line] = (payload.worker, payload.text)
+                    self.driver._queue[payload.line] = WaitingLine(payload.worker, payload.text, payload.when)
             case ev.CallsGuided():
                 self.driver.guide.offer(map(Signature.from_json, payload.tools))
             case ev.CallPlanned():
@@ -231,6 +231,7 @@ class _Rehearsal:
             self._read(one.worker, self._take_back(one.worker, one.text))
             run.guide.wrote(one.worker, one.text)
         self.since[one.worker], self.said[one.worker] = 0, ""
+        self.driver.spoken_to |= one.source == "person"
         if one.line:
             self.driver._queue.pop(one.line, None)
         if one.source == "header":
@@ -345,6 +346,7 @@ class _Rehearsal:
             if reads and name not in changes.replace:
                 driver._read(name, [*reads, *(PlanEnded(plan) for plan in dict.fromkeys(one.plan for one in reads))])
         if run.closing:
+            driver.count_items()
             run._close()  # whoever has not been asked for the answer yet
         if changes.seed is not None:
             self._steer({"worker": None, "seed": changes.seed})

@@ -57,8 +57,9 @@ class Steerable:
     ) -> str:
         """Put your words where a worker writes, by default the first; everybody who sees that block reads them.
 
-        when: "queued" waits until the worker waits for a call or has ended its turn; until then `edit_say` and
-        `cancel_say` reach it, by the name of the line that is returned.
+        when: "now" is between two steps (paragraphs) of the worker, so that no word is cut in two, or at once while it
+        is held or waits for a call; "queued" waits until the worker waits for a call or has ended its turn; until then
+        `edit_say` and `cancel_say` reach it, by the name of the line that is returned.
         """
         given = {"text": text, "worker": worker, "when": when, "line": line}
         return str(self.command("say", given, key=key, by=by)["line"])
@@ -168,7 +169,7 @@ class Steering:
         def carry_out(driver: Driver) -> None:
             driver.emit(event)
             # The first worker's name is known for certain only when the model has been loaded.
-            driver.say(worker, text, line) if when == "now" else driver.queue(line, worker, text)
+            driver.queue(line, worker, text, when)
 
         self._wish(carry_out)
         return {"line": line}

@@ -3,7 +3,9 @@
 In: text. Out: plain values. Pure. Neighbours: `driver` parses the task before a run and the answers after it.
 """
 
+import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workbench.errors import UsageError
@@ -14,7 +16,7 @@ _NUMBERED = re.compile(r"^\s*(\d{1,3})\s*[.):]\s+(.*\S)\s*$")
 _JOINT = re.compile(r"^[ \t]*(?:Answer[ \t]+)?(\d{1,3})[ \t]*:[ \t]*(.*\S)[ \t]*$", re.MULTILINE)
 # A worker's line may follow a call on the same line, where the result stood.
 _OWN = re.compile(r"\bAnswer (\d{1,3}):[ \t]*(.*\S)")
-_CLAIMED = re.compile(r"\bI take (\d{1,3})\b")
+_CLAIMED = re.compile(r"\bI take (\d{1,3})\b(?:: (.*\S))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,29 @@ def answers_in(text: str) -> dict[int, str]:
     return {int(number): answer for number, answer in _JOINT.findall(text)}
 
 
+def skipped_in(joint: str, skipped: str) -> set[int]:
+    """Items that a joint answer says were skipped."""
+    return {number for number, answer in answers_in(joint).items() if skipped and answer == skipped}
+
+
 def claims_in(text: str) -> list[int]:
     """Items that a worker says it takes, in order."""
-    return [int(number) for number in _CLAIMED.findall(text)]
+    return [int(number) for number, _ in _CLAIMED.findall(text)]
+
+
+def amid_item(text: str) -> bool:
+    """Whether a worker has taken an item that it has not answered yet."""
+    return bool(claims := claims_in(text)) and claims[-1] not in own_answers(text)
+
+
+def added_items(num_items: int, lanes: Iterable[str]) -> tuple[Item, ...]:
+    """Items after the `num_items` of the task that workers took and answered, without gaps: a person asked for them."""
+    found: dict[int, str] = {}
+    for text in lanes:
+        given = own_answers(text)
+        found |= {int(number): said for number, said in _CLAIMED.findall(text) if int(number) in given}
+    more = itertools.takewhile(found.__contains__, itertools.count(num_items + 1))
+    return tuple(Item(item=number, question=found[number]) for number in more)
 
 
 def own_answers(text: str) -> dict[int, str]:

@@ -14,17 +14,24 @@ import pytest
 sys.path += [str(Path(__file__).parents[1] / "hogwild"), str(Path(__file__).parent)]
 
 from scenes import Scene
-from scripted_model import save
+from scripted_model import WORDS, save
 
 from hogwild import Engine
 from workbench import Run, Workbench
 from workbench import events as ev
+from workbench.driver import LONG_STEP
 from workbench.errors import UsageError
 
 FOR_EVER = (["# Alice\n", "tick ", "tick "], ["# Bob\n", "tock ", "tock "], ["Joint answer:\n", "Never."])
 SOON = (
     ["# Alice\n", "a1 ", "a2 ", "a3 ", "a4 ", "a5 ", "a6."],
     ["# Bob\n", "b1."],
+    ["(slower)", "All right."],
+    ["Joint answer:\n", "Done."],
+)
+PARAGRAPHS = (
+    ["# Alice\n", "a1 ", "a2 ", "a3", "\n\n", "a4 ", "a5 ", "a6."],
+    ["# Bob\n", "tock ", "tock "],
     ["(slower)", "All right."],
     ["Joint answer:\n", "Done."],
 )
@@ -119,6 +126,74 @@ def test_a_line_that_waits_is_said_when_its_worker_has_ended_and_the_worker_goes
     assert (told.worker, told.line) == ("Bob", "line-1")
     bob = "".join(one["text"] for step in scene.of(ev.TokensAdded) for one in step.tokens if one["worker"] == "Bob")
     assert bob.startswith("b1.All right.")
+
+
+@pytest.fixture(scope="module")
+def paragraphs(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine.from_pretrained(save(tmp_path_factory.mktemp("paragraphs"), *PARAGRAPHS))
+
+
+def spoken(scene: Scene, worker: str) -> str:
+    return "".join(one["text"] for step in scene.of(ev.TokensAdded) for one in step.tokens if one["worker"] == worker)
+
+
+def test_a_line_for_now_is_said_between_two_steps_of_its_worker_and_cuts_no_word(paragraphs: Engine) -> None:
+    with Scene(paragraphs, "Alice", "Bob") as scene:
+        while not spoken(scene, "Alice").endswith("a1 "):
+            scene.step()
+        scene.driver.queue("line-1", "Alice", "slower", "now")
+        assert not scene.injected("person")
+        while not scene.injected("person"):
+            scene.step()
+    assert spoken(scene, "Alice") == "a1 a2 a3\n\n"
+    assert scene.injected("person")[0].line == "line-1"
+
+
+def test_a_line_for_now_does_not_wait_for_the_end_of_a_step_that_has_none(paragraphs: Engine) -> None:
+    with Scene(paragraphs, "Alice", "Bob", max_tokens=2 * LONG_STEP) as scene:
+        while "tock " not in spoken(scene, "Bob"):
+            scene.step()
+        scene.driver.queue("line-1", "Bob", "slower", "now")
+        while not scene.injected("person"):
+            scene.step()
+    assert spoken(scene, "Bob").count("tock") <= 2 * LONG_STEP
+
+
+def test_a_line_for_now_is_said_at_once_while_its_worker_is_held(paragraphs: Engine) -> None:
+    with Scene(paragraphs, "Alice", "Bob") as scene:
+        while not spoken(scene, "Alice").endswith("a1 "):
+            scene.step()
+        scene.driver.pause()
+        scene.driver.queue("line-1", "Alice", "slower", "now")
+        assert [one.line for one in scene.injected("person")] == ["line-1"]
+
+
+ADDED = (
+    ["# Alice\n", "I take 1", ": What?\n\n", "Answer 1: 5\n\n", "Done."],
+    ["(And how?)", "I take 2: And how?\n\n", "Answer 2: so\n\n"],
+    ["Joint answer, 1 to 2:\n", "1: 5\n2: skipped"],
+    ["Joint answer, 1 to 1:\n", "1: 5"],
+)
+"""The last chain is what a closing finds that does not know of the second item."""
+
+
+def test_an_item_that_a_person_adds_is_asked_for_at_the_end_and_told_among_the_items(tmp_path: Path) -> None:
+    words = {**WORDS, "closing_part": "Joint answer, {first} to {last}:\n", "skipped": "skipped"}
+    engine = Engine.from_pretrained(save(tmp_path, *ADDED, words=words))
+    with Scene(engine, "Alice", task="1. What?") as scene:
+        while "I take 1" not in spoken(scene, "Alice"):
+            scene.step()
+        scene.driver.queue("line-1", None, "And how?", "now")
+        while not scene.injected("person"):
+            scene.step()
+        assert spoken(scene, "Alice").endswith("Answer 1: 5\n\n")  # not between the claim and the answer
+        scene.to_the_end()
+    outcome = scene.driver.outcome()
+    assert [(one["item"], one["question"], one["answer"]) for one in outcome.items] == [
+        (1, "What?", "5"),
+        (2, "And how?", "so"),
+    ]
+    assert outcome.status == "solved"
 
 
 def test_two_wishes_for_a_step_are_two_steps_and_resuming_ends_stepping(run: Run) -> None:

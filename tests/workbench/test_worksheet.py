@@ -11,7 +11,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import UsageError
-from workbench.worksheet import MAX_TASK_CHARS, Task, answered, answers_in, claims_in, read_task
+from workbench.worksheet import (
+    MAX_TASK_CHARS,
+    Task,
+    added_items,
+    amid_item,
+    answered,
+    answers_in,
+    claims_in,
+    read_task,
+    skipped_in,
+)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 """Also control signs and lone surrogates."""
@@ -160,3 +170,26 @@ def test_no_text_of_a_worker_makes_reading_its_answers_fail(joint: str, lanes: d
     assert [one["item"] for one in found] == [1, 2, 3]
     assert all(one["answer"] is None or one["answer"].strip() for one in found)
     claims_in(joint)
+
+
+def test_items_that_a_person_added_are_those_taken_and_answered_after_the_tasks_own() -> None:
+    lanes = [
+        "I take 1: What?\n\nAnswer 1: 5\n\nI take 3: And how?\n\nAnswer 3: so\n\n",
+        "I take 4: Why?\n\nAnswer 4: no",
+    ]
+    assert added_items(2, lanes) == ({"item": 3, "question": "And how?"}, {"item": 4, "question": "Why?"})
+    assert added_items(1, lanes) == ()  # 2 was not taken, so 3 is no item after 1
+    assert added_items(2, ["I take 3: And how?\n\n"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "amid"),
+    [("", False), ("I take 2", True), ("I take 2: What?\n\n", True), ("I take 2: What?\n\nAnswer 2: 5\n\n", False)],
+)
+def test_a_worker_is_amid_an_item_from_its_claim_to_its_answer(text: str, amid: bool) -> None:
+    assert amid_item(text) is amid
+
+
+def test_what_a_joint_answer_says_was_skipped() -> None:
+    assert skipped_in("1: 4\n2: skipped\n", "skipped") == {2}
+    assert skipped_in("1: 4\n2: skipped\n", "") == set()
