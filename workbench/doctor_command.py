@@ -12,6 +12,7 @@ from typing import Any
 
 from memory.errors import LibraryError
 from memory.store import FILE_NAME, examine
+from workbench.errors import LogError
 from workbench.library_commands import AsJson
 from workbench.log import RunLog
 from workbench.models import embedded_directory
@@ -44,7 +45,7 @@ def doctor(as_json: AsJson = False) -> None:
     found["memory_gib"] = round(pages / 2**30, 1)
     found["embedded_model"] = (embedded_directory() / "model.safetensors").is_file()
     found["data_dir"] = str(data_dir())
-    found["runs"] = len(RunLog().runs()) if log_path().exists() else 0
+    found["runs"] = _runs()
     found["library"] = _library()
     found |= _isolation()
     if as_json:
@@ -54,6 +55,17 @@ def doctor(as_json: AsJson = False) -> None:
     for name, value in found.items():
         missing = f"missing{f': {_OPTIONAL[name]}' if name in _OPTIONAL else ''}"
         print(f"{name:>{width}}  {missing if value is None or value is False else value}")
+
+
+def _runs() -> int | str:
+    """How many runs the log holds, or why it cannot hold any."""
+    here = next(one for one in (data_dir().absolute(), *data_dir().absolute().parents) if one.exists())
+    if not (here.is_dir() and os.access(here, os.W_OK | os.X_OK)):
+        return f"{here} is no folder that can be written to: set WORKBENCH_DATA_DIR to another folder."
+    try:
+        return len(RunLog().runs()) if log_path().exists() else 0
+    except LogError as error:
+        return str(error)
 
 
 def _library() -> str:

@@ -346,6 +346,19 @@ def test_the_doctor_says_what_there_is(run_cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists(), "looking changes nothing"
 
 
+def test_the_doctor_says_of_a_log_that_it_is_damaged_and_all_else_too(
+    run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "runs.sqlite3").write_bytes(b"my diary" * 500)
+    found = json.loads(run_cli("doctor", "--json").out)
+    assert "damaged" in found["runs"]
+    assert "sandbox" in found
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path / "file" / "data"))
+    assert "set WORKBENCH_DATA_DIR" in json.loads(run_cli("doctor", "--json").out)["runs"]
+
+
 def test_an_evaluation_is_one_object_with_exactly_the_promised_keys(run_cli: Cli, model: str) -> None:
     printed = run_cli("eval", "worksheets", "--seeds", "0:2", "--model", model, "--json")
     assert (printed.code, printed.err) == (0, "")
