@@ -240,10 +240,10 @@ class Workspace:
     def _freeze_open(self, worker: Worker) -> None:
         """The worker's open blocks join the history; it gets a new one."""
         for block in worker.open:
+            if self._on_freeze:  # first: a cache gives back the spare room of a block that is not frozen yet
+                self._on_freeze(block)
             block.frozen = True
             self.history.append(block)
-            if self._on_freeze:
-                self._on_freeze(block)
         worker.open = [self._new_block(worker.name)]
 
     def _new_block(self, name: str) -> Block:

@@ -19,7 +19,9 @@ from twin import TOLERANCE, relative_error, text
 import hogwild
 from hogwild import Arrangement, Block, Engine, Feed, Layout, Sampling, Tape, View
 from hogwild.errors import HogwildError, ViewError
+from hogwild.layouts import COMBINED
 from hogwild.views import fork, join, num_tokens, permute, prune, replace, start
+from hogwild.workspace import Workspace
 
 Engines = Callable[[str], Engine]
 PROMPT, SEPARATOR = text(9, seed=1), text(2, seed=2)
@@ -175,6 +177,20 @@ def test_a_workers_block_can_be_closed_into_the_common_history(llama: Engine) ->
     with pytest.raises(ViewError, match="frozen"):
         llama.step([Feed((prompt, bob), [1])])
     llama.release(prompt, bob, alice, bob_next)
+
+
+def test_a_step_that_is_over_gives_its_spare_room_back(llama: Engine) -> None:
+    space = Workspace(COMBINED, llama.open_block, step_ends=lambda ids: len(ids) == 5, on_freeze=llama.freeze)
+    for name, head in zip("AB", HEADS, strict=True):
+        space.add_worker(name, head)
+    for _ in range(12):
+        feeds = space.feeds()
+        llama.step_last(feeds)
+        for name in space.fed(feeds):
+            space.accept(name, 7)
+        llama.cache.check()
+    assert len(space.history) == 4
+    llama.release(*space.blocks())
 
 
 def test_a_block_is_held_once_however_many_look_at_it(llama: Engine) -> None:
