@@ -210,9 +210,7 @@ class Collaboration:
 
     def add_worker(self, name: str, sampling: Sampling | None = None) -> None:
         """A worker begins, at the start or in mid-run."""
-        everyone = list(dict.fromkeys([*self.brief.workers, *self.space.workers, name]))
-        header = self.words.begin(name, everyone)
-        ids = self._encode(header)
+        header, ids = self._first_header(name)
         self.space.add_worker(name, ids, self.brief.budget)
         self._closing_room = None
         self._samplers[name] = Sampler(for_worker(sampling or self.brief.sampling, len(self._samplers)))
@@ -447,6 +445,11 @@ class Collaboration:
     def _ends_step(self, tokens: Sequence[int]) -> bool:
         name = next(name for name, worker in self.space.workers.items() if worker.step_ids is tokens)
         return bool(self.words.step_end) and self._step_text[name].endswith(self.words.step_end)
+
+    def _first_header(self, name: str) -> tuple[str, list[int]]:
+        everyone = list(dict.fromkeys([*self.brief.workers, *self.space.workers, name]))
+        header = self.words.begin(name, everyone)
+        return header, self._encode(header)
 
     def _step_head(self, name: str, step: int) -> list[int]:
         header = self.words.begin_step(name, step)

@@ -294,6 +294,12 @@ class Driver:
         """Whether nothing can happen before a call ends or a person speaks."""
         return self.calls.open
 
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing can happen any more, though it has not ended. It should never be; whoever waits is told."""
+        idle = not any(worker.pending for worker in self.run.space.workers.values())
+        return idle and not (self.ended or self.waits or self.paused)
+
     def outcome(self, error: str | None = None) -> Outcome:
         """How it ended; call once `ended`."""
         answer = self.run.answer

@@ -220,6 +220,8 @@ class Host:
         self.bench._news = False
         for run, driver in list(self.active.items()):
             self._safely(run, partial(driver.settle, 0.0))
+            if run in self.active and driver.stuck and not run._wishes:
+                self._fail(run, WorkbenchError("The run broke off: it has not ended, and no worker can go on."))
         waits = all(driver.paused or driver.waits for run, driver in self.active.items())
         if self.active and waits:
             with self.bench._changed:

@@ -106,6 +106,8 @@ class _Rehearsal:
         """Workers whose step is over and whose blocks the log does not show as frozen yet."""
         self.headless: set[str] = set()
         """Workers whose new step the log shows without its header."""
+        self.silent: list[str] = []
+        """Workers that have joined, and whose first header the log does not show."""
         self.paused: set[str] = set()
         self.reseeding: set[str | None] = set()
 
@@ -168,6 +170,7 @@ class _Rehearsal:
         driver.lanes[one.worker] = ""
         driver._readers[one.worker] = driver._reader(one.worker)
         self.since[one.worker], self.said[one.worker] = 0, ""
+        self.silent.append(one.worker)
 
     def _stepped(self, step: ev.TokensAdded) -> None:
         self.reseeding.clear()
@@ -237,6 +240,7 @@ class _Rehearsal:
         if one.source == "header":
             worker.begins = False
             self.headless.discard(one.worker)
+            self.silent = [name for name in self.silent if name != one.worker]
         elif one.source == "check":
             run._since_check[one.worker] = 0
         elif one.source == "closing":
@@ -325,7 +329,10 @@ class _Rehearsal:
         """What the log did not get to tell, what a person changes, and what becomes of calls that were open."""
         driver, run, calls, changes = self.driver, self.run, self.driver.calls, self.past.changes
         for name, worker in run.space.workers.items():
-            if name in self.unclosed:
+            if name in self.silent:
+                header, worker.pending = run._first_header(name)
+                run._injected(name, header, worker.pending, "header")
+            elif name in self.unclosed:
                 run.space._close_step(worker)
             elif name in self.headless:
                 worker.pending = [*run._step_head(name, worker.steps), *worker.pending]

@@ -403,6 +403,17 @@ def test_an_engine_that_breaks_outside_of_a_run_ends_every_run_with_a_sentence_a
         assert (first.status, later.status) == ("failed", "stopped")
 
 
+def test_a_run_whose_workers_all_wait_for_nothing_is_ended_with_a_sentence_and_not_waited_for(
+    endless_bench: Workbench, deaths: list[str]
+) -> None:
+    run = endless_bench.run("What?")
+    for name in ("Alice", "Bob"):
+        run._wish(lambda driver, name=name: driver.run.hold(name))
+    with pytest.raises(WorkbenchError, match="no worker can go on"):
+        _ = ended(run, deaths).answer
+    assert endless_bench.run("What?", max_tokens=2).answer == "Never."
+
+
 def test_an_awaited_run_that_fails_raises_its_sentence(bench: Workbench) -> None:
     async def wait() -> None:
         await bench.run("x" * 5000)
