@@ -101,6 +101,8 @@ class _Rehearsal:
         self.since: dict[str, int] = {}
         self.said: dict[str, str] = {}
         self.states: dict[str, State] = {}
+        self.woken = set[str]()
+        """Who had ended and was spoken to; the log may end before it tells that they go on."""
         self.newest: dict[str, int] = {}
         self.unclosed: set[str] = set()
         """Workers whose step is over and whose blocks the log does not show as frozen yet."""
@@ -235,6 +237,8 @@ class _Rehearsal:
             run.guide.wrote(one.worker, one.text)
         self.since[one.worker], self.said[one.worker] = 0, ""
         self.driver.spoken_to |= one.source == "person"
+        if one.source in ("closing", "person") and self.states.get(one.worker) in ENDED:
+            self.woken.add(one.worker)
         if one.line:
             self.driver._queue.pop(one.line, None)
         if one.source == "header":
@@ -273,6 +277,7 @@ class _Rehearsal:
             self.paused.add(one.worker)
             return
         self.paused.discard(one.worker)
+        self.woken.discard(one.worker)
         before, now = self.states.get(one.worker), State(one.state)
         self.states[one.worker] = now
         if now in ENDED:  # as the driver cuts off what it was writing
@@ -292,6 +297,9 @@ class _Rehearsal:
     def restore_blocks(self) -> None:
         """The cache, and the workers over it."""
         memory, space, engine = self.memory, self.run.space, self.run.engine
+        woken = list(self.woken)
+        for name in woken:
+            self._state(ev.WorkerStateChanged(name, "decoding"))
         old = memory.live()
         shared = self._shared(old)
         made = dict(zip([one.id for one in old], shared or engine.rebuild(memory.tape, old), strict=True))
@@ -306,6 +314,8 @@ class _Rehearsal:
             worker.pending = list(memory.waiting[name])
             worker.state = self.states.get(name, State.DECODING)
             self.driver._states[name] = "paused" if name in self.paused else worker.state.value
+            if name in woken:
+                self.driver._states[name] = ""  # still to be told
             if worker.state is State.WAITING:
                 self.driver._holding.add(name)
             if not worker.open:

@@ -196,6 +196,21 @@ def test_an_item_that_a_person_adds_is_asked_for_at_the_end_and_told_among_the_i
     assert outcome.status == "solved"
 
 
+@pytest.mark.parametrize(("spoken_to", "status"), [(True, "solved"), (False, "unanswered")])
+def test_an_item_that_was_skipped_is_no_failure_where_a_person_has_spoken(
+    spoken_to: bool, status: str, tmp_path: Path
+) -> None:
+    words = {**WORDS, "closing_part": "Joint answer, {first} to {last}:\n", "skipped": "skipped"}
+    chains = (["# Alice\n", "Hm.\n\n"], ["(Skip 2.)", "Fine."], ["Joint answer, 1 to 2:\n", "1: 5\n2: skipped"])
+    engine = Engine.from_pretrained(save(tmp_path, *chains, words=words))
+    with Scene(engine, "Alice", task="1. What?\n2. How?") as scene:
+        if spoken_to:
+            scene.driver.queue("line-1", None, "Skip 2.", "now")
+        scene.to_the_end()
+        outcome = scene.driver.outcome()
+    assert (outcome.status, [one["answer"] for one in outcome.items]) == (status, ["5", None])
+
+
 def test_two_wishes_for_a_step_are_two_steps_and_resuming_ends_stepping(run: Run) -> None:
     events = run.events()
     run.pause()

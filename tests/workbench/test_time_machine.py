@@ -241,8 +241,9 @@ def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, tmp_
         whole = bench.run("1. What is the gcd of 48 and 36?\n2. Is 97 a prime number?")
         assert whole.wait(LIMIT_S)
         events = list(whole.events())
-        one_begun = next(at for at, one in enumerate(events, 1) if isinstance(one.payload, ev.TextInjected))
-        for cut in (one_begun, *(12 + number * (len(events) - 14) // 8 for number in (2, 3, 6, 7))):
+        told = [(at, one.payload) for at, one in enumerate(events, 1) if isinstance(one.payload, ev.TextInjected)]
+        one_begun, closing = told[0][0], [at for at, one in told if one.source == "closing"]
+        for cut in (one_begun, *closing, *(12 + number * (len(events) - 14) // 8 for number in (2, 3, 6, 7))):
             name = f"cut-{cut}"
             writer = bench.log.open_run(name, "two questions", "embedded")
             for event in events[:cut]:
