@@ -143,7 +143,8 @@ def page(data: Mapping[str, Any]) -> str:
     parts += [f"<figure>{svg}</figure>" for svg in plots(data).values()]
     parts += [f"<h2>{escaped(name)}</h2>{table_html(HEADS, rows)}" for name, rows in tables(data).items()]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        "<style>td,th{padding:2px 16px 2px 0;text-align:left}</style></head>"
         '<body style="font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em">'
         f"{''.join(parts)}</body></html>\n"
     )

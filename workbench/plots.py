@@ -135,7 +135,7 @@ def _whisker(x: float, y: Callable[[float], float], low: float | None, high: flo
 
 def _key(at: int, name: str, colour: str) -> str:
     """The name of a series, beside its colour, to the right of the title."""
-    x = RIGHT - 62 * at
+    x = RIGHT - 76 * at
     return f'<rect x="{x - 10}" y="13" width="10" height="10" fill="{colour}"/>' + _text(x - 14, 22, name, anchor="end")
 
 
