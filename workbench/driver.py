@@ -22,7 +22,7 @@ from hogwild.prompting import SHARED_WORKSPACE, Prompting
 from hogwild.runner import Step
 from hogwild.sampling import Sampling
 from hogwild.views import Feed
-from hogwild.workspace import ENDED, State
+from hogwild.workspace import ENDED, State, Worker
 from toolsets.guiding import Signature
 from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
@@ -203,7 +203,8 @@ class Driver:
         it has taken (in the middle of a word nobody listens), at the latest until it has written LONG_STEP tokens more;
         at once where it is held.
         "queued": until the worker waits for a call or has ended its turn."""
-        self._queue[line] = WaitingLine(worker, text, when, self.run.sampled)
+        listener = self._listener(worker)
+        self._queue[line] = WaitingLine(worker, text, when, listener.sampled if listener else 0)
         self._say_queued()
 
     def requeue(self, line: str, text: str) -> None:
@@ -419,15 +420,19 @@ class Driver:
     def _say_queued(self) -> None:
         """Say the lines whose moment has come."""
         for line, one in list(self._queue.items()):
-            worker = self.run.space.workers.get(one.worker or next(iter(self.run.space.workers)))
+            worker = self._listener(one.worker)
             if worker is None:
                 continue
             between = not worker.step_ids and not amid_item(self.lanes[worker.name])
-            late = self.run.sampled - one.since > LONG_STEP * len(self.lanes)
+            late = worker.sampled - one.since > LONG_STEP
             halted = worker.state in ENDED or worker.state is State.WAITING
             if halted or (one.when == "now" and (self.paused or between or late)):
                 del self._queue[line]
                 self.say(one.worker, one.text, line)
+
+    def _listener(self, name: str | None) -> Worker | None:
+        """Whose moment a line waits for: the worker of that name, by default the first."""
+        return self.run.space.workers.get(name or next(iter(self.run.space.workers)))
 
     def _waited_for(self) -> list[str]:
         return [name for worker in self.run.space.workers for name in self.calls.open_of(worker)]
@@ -468,7 +473,7 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class WaitingLine:
-    """A person's words that wait; since: how many tokens the run had sampled."""
+    """A person's words that wait; since: how many tokens the worker had sampled."""
 
     worker: str | None
     text: str
