@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import hogwild.late  # noqa: F401  # isort: skip
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
