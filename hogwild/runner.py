@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import hogwild.late  # noqa: F401  # isort: skip
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
@@ -21,7 +22,7 @@ from hogwild.errors import ContextOverflow, ViewError
 from hogwild.ranks import Alone, Ranks
 from hogwild.seam import Softmax
 from hogwild.views import Block, Feed
-from hogwild_kernels import AttentionPlan, Rotary, attend, plan_attention
+from hogwild_kernels import AttentionPlan, Rotary, attend, compiled, plan_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,11 @@ class Step(Cache):
     def _attend(self, index: int, layer: int, query: Tensor, how: Softmax) -> Tensor:
         group = self.groups[index]
         pairs = [self.cache.read(block, layer) for block in group.blocks]
-        out, shares = attend(
+        keys, values = [key for key, _ in pairs], [value for _, value in pairs]
+        out, shares = (compiled.attend if compiled.serves(query, values) else attend)(
             query,
-            [keys for keys, _ in pairs],
-            [values for _, values in pairs],
+            keys,
+            values,
             group.plans[self.facts.kind_of(layer)],
             how.scaling,
             mass=self.mass,

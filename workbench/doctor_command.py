@@ -34,6 +34,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     import torch
 
+    from hogwild_kernels.compiled import state
+
     found: dict[str, Any] = {"python": sys.version.split()[0]}
     for name in (*_PACKAGES, *_OPTIONAL):
         try:
@@ -41,6 +43,7 @@ def doctor(as_json: AsJson = False) -> None:
         except PackageNotFoundError:
             found[name] = None
     found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {os.cpu_count()} cores"
+    found["cpu_attention"] = state()
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     found["memory_gib"] = round(pages / 2**30, 1)
     found["embedded_model"] = (embedded_directory() / "model.safetensors").is_file()

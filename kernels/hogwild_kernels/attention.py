@@ -9,7 +9,7 @@ Row r stands at local position t of its own block and was rotated by the model t
 so every segment stands where the row's view puts it, and nothing in it moves. One softmax runs over all segments.
 A sliding window is a lower bound beside the upper one (`first_seen`); a soft cap and sinks change the softmax.
 Above: `hogwild.runner` (a step) and `hogwild.replay` (a whole run at once). Beside: `gpu.py`, the same two functions
-for a CUDA device. Below: `rotary.py`, `products.py`.
+for a CUDA device, and `compiled.py`, the second one for a CPU. Below: `rotary.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hogwild_kernels.products import is_long, scores_into, weighted
 from hogwild_kernels.rotary import Rotary, turn
 
 # Scores of one chunk of rows stay below this many elements, so that a long prefill does not build an L x L matrix.
@@ -36,7 +35,8 @@ class AttentionPlan:
     """What one attention needs beside the tensors; made once per step and used by every layer.
 
     cos, sin: `[stretches, 1, rows, rotary_dim]` of the turns, or None where nothing is turned.
-    bias: `[rows, total length of the stretches]`, 0 or -inf, or None when every row sees every token.
+    first, visible: `[rows, stretches]` int32, tokens first..visible-1 of the stretch's segment are seen; first None:
+    from 0 on, visible None: every row sees every token.
     lengths: tokens per segment. stretches: what is read, (segment, start, stop), each segment at most once; all of
     every segment, unless a window hides some from every row. copies: the same plan for layers on other devices, made
     when the first of them asks.
@@ -45,21 +45,49 @@ class AttentionPlan:
     cos: Tensor | None
     sin: Tensor | None
     interleaved: bool
-    bias: Tensor | None
+    first: Tensor | None
+    visible: Tensor | None
     lengths: tuple[int, ...]
     stretches: tuple[tuple[int, int, int], ...]
     num_rows: int
+    dtype: torch.dtype
     copies: dict[torch.device, AttentionPlan] = field(default_factory=dict, repr=False, compare=False)
+    cut: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def on(self, device: torch.device) -> AttentionPlan:
         """This plan for tensors on `device`."""
-        held = next((tensor for tensor in (self.cos, self.bias) if tensor is not None), None)
+        held = next((tensor for tensor in (self.cos, self.visible) if tensor is not None), None)
         if held is None or held.device == device:
             return self
         if device not in self.copies:
-            cos, sin, bias = (None if one is None else one.to(device) for one in (self.cos, self.sin, self.bias))
-            self.copies[device] = replace(self, cos=cos, sin=sin, bias=bias, copies={})
+            tensors = (self.cos, self.sin, self.first, self.visible)
+            cos, sin, first, visible = (None if one is None else one.to(device) for one in tensors)
+            self.copies[device] = replace(self, cos=cos, sin=sin, first=first, visible=visible, copies={})
         return self.copies[device]
+
+    @cached_property
+    def bias(self) -> Tensor | None:
+        """`[rows, total length of the stretches]`, 0 or -inf, or None when every row sees every token."""
+        if self.visible is None:
+            return None
+        device = self.visible.device
+        sizes = torch.tensor(self.sizes, device=device)
+        index = torch.cat([torch.arange(start, stop, device=device) for _, start, stop in self.stretches])
+        seen = index < self.visible.repeat_interleave(sizes, dim=1)
+        if self.first is not None:
+            seen &= index >= self.first.repeat_interleave(sizes, dim=1)
+        return torch.zeros(seen.shape, dtype=self.dtype, device=device).masked_fill_(~seen, float("-inf"))
+
+    def pieces(self, size: int) -> Tensor:
+        """`[pieces, 3]` int32: stretch, start, stop, the stretches cut into pieces of at most `size` tokens."""
+        if size not in self.cut:
+            rows = [
+                (stretch, at, min(at + size, stop))
+                for stretch, (_, start, stop) in enumerate(self.stretches)
+                for at in range(start, stop, size)
+            ]
+            self.cut[size] = torch.tensor(rows, dtype=torch.int32).view(-1, 3)
+        return self.cut[size]
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -117,15 +145,11 @@ def plan_attention(
     if rotary is not None:
         cos, sin = rotary.table(turns.t()[:, None, :], dtype)
     sizes = torch.tensor([stop - start for _, start, stop in stretches], device=visible.device)
-    bias = None
+    lower = upper = None
     if first is not None or not bool((visible >= sizes).all()):
-        index = torch.cat([torch.arange(start, stop, device=visible.device) for _, start, stop in stretches])
-        seen = index < visible.repeat_interleave(sizes, dim=1)
-        if first is not None:
-            seen &= index >= first.repeat_interleave(sizes, dim=1)
-        bias = torch.zeros(seen.shape, dtype=dtype, device=visible.device).masked_fill_(~seen, float("-inf"))
+        lower, upper = (None if one is None else one.to(torch.int32).contiguous() for one in (first, visible))
     interleaved = bool(rotary and rotary.interleaved)
-    return AttentionPlan(cos, sin, interleaved, bias, tuple(lengths), stretches, turns.shape[0])
+    return AttentionPlan(cos, sin, interleaved, lower, upper, tuple(lengths), stretches, turns.shape[0], dtype)
 
 
 def _stretches(first: Tensor, visible: Tensor) -> tuple[tuple[int, int, int], ...]:
@@ -194,7 +218,8 @@ def _attend_rows(
         folded = turned.reshape(len(keys), kv_heads, -1, query.shape[-1]).unbind(0)
     else:
         folded = (query.reshape(kv_heads, -1, query.shape[-1]),) * len(keys)
-    scores = _scores(folded, keys)
+    pieces = [mine @ theirs.transpose(1, 2) for mine, theirs in zip(folded, keys, strict=True)]
+    scores = torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if plan.bias is not None:
@@ -212,24 +237,12 @@ def _attend_rows(
             values[at.start] if at.stop - at.start == 1 else torch.cat(list(values[at]), dim=1) for at in plan.spans
         ]
         split = weights.split([value.shape[1] for value in joined], dim=-1)
-        out = weighted(split[0], joined[0])
+        out = split[0] @ joined[0]
         for piece, value in zip(split[1:], joined[1:], strict=True):
-            out = out + weighted(piece, value) if is_long(piece, value) else torch.baddbmm(out, piece, value)
+            out = torch.baddbmm(out, piece, value)
     shares = None
     if mass:
         per_head = torch.stack([piece.float().sum(-1) for piece in weights.split(plan.sizes, dim=-1)], dim=-1)
         shares = per_head.new_zeros(num_rows, len(plan.lengths))
         shares[:, [segment for segment, _, _ in plan.stretches]] = per_head.view(heads, num_rows, -1).mean(0)
     return out.view(heads, num_rows, -1), shares
-
-
-def _scores(folded: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
-    """`[kv_heads, n, total length]`: each segment's rows `[kv_heads, n, head_dim]` times its keys, side by side."""
-    if any(is_long(mine, theirs) for mine, theirs in zip(folded, keys, strict=True)):
-        lengths = [one.shape[1] for one in keys]
-        scores = folded[0].new_empty(*folded[0].shape[:2], sum(lengths))
-        for out, mine, theirs in zip(scores.split(lengths, dim=-1), folded, keys, strict=True):
-            scores_into(out, mine, theirs)
-        return scores
-    pieces = [mine @ theirs.transpose(1, 2) for mine, theirs in zip(folded, keys, strict=True)]
-    return torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]

@@ -19,52 +19,25 @@ import pytest
 import torch
 from kernel_cases import (
     BETWEEN,
+    CASES,
     ROTATIONS,
-    Case,
+    agree,
     between_apart,
     engines_apart,
     fused_apart,
     kernels_append,
     kernels_result,
     refused_apart,
-    result,
     rotated_and_appended_apart,
 )
 
 from hogwild import Engine, Feed, Sampling
 from hogwild.sampling import Sampler, choose
-from hogwild_kernels import attention
 from hogwild_kernels.tiling import cut
 
 triton = pytest.importorskip("triton", reason="Triton is not installed (pip install 'agent-workbench[gpu]')")
 
 F16, BF16, F32 = torch.float16, torch.bfloat16, torch.float32
-CASES = {
-    "halves": Case(0, 3, 4, 2, 32, (17, 70, 5), F32, 32),
-    "interleaved": Case(1, 3, 6, 2, 64, (130, 7, 1, 33), F32, 64, interleaved=True, mass=True),
-    "seven heads a group": Case(2, 5, 14, 2, 64, (200, 3), BF16, 64, mass=True),
-    "partial, capped": Case(3, 37, 8, 2, 80, (100, 30), F16, 40, softcap=3.0),
-    "sinks": Case(4, 4, 8, 1, 128, (300, 30, 1, 30), BF16, 128, mass=True, sinks=True),
-    "no rotation": Case(5, 2, 2, 2, 256, (100, 30), F32, 0, sinks=True),
-    "window": Case(6, 6, 4, 4, 96, (64, 40, 50), F16, 96, window=37, mass=True),
-    "several tiles": Case(7, 70, 4, 2, 16, (33, 90), F16, 8, interleaved=True, sinks=True, mass=True),
-    "one token": Case(8, 1, 1, 1, 32, (1,), F32, 32),
-}
-
-
-def agree(case: Case, got: tuple[torch.Tensor, torch.Tensor | None]) -> None:
-    exact, naive = result(case, attention, torch.float64), result(case, attention, case.dtype)
-    for ours, right, plain in zip(got, exact, naive, strict=True):
-        if right is None or plain is None or ours is None:
-            assert right is plain is ours is None
-            continue
-        allowed = 2 * float((plain.double() - right).abs().max())
-        allowed += 8 * torch.finfo(ours.dtype).eps * float(right.abs().max())
-        error = (ours.double() - right).abs()
-        worst = np.unravel_index(int(error.nan_to_num(nan=torch.inf).argmax()), error.shape)
-        told = f"{float(error.max()):.3g} from float64 at {tuple(map(int, worst))} of {tuple(error.shape)}"
-        told += f", allowed {allowed:.3g}, {int(error.isnan().sum())} not numbers: {case}"
-        assert float(error.max()) <= allowed, told  # false for NaN
 
 
 @pytest.mark.parametrize("name", CASES)

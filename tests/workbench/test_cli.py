@@ -340,6 +340,7 @@ def test_the_doctor_says_what_there_is(run_cli: Cli, tmp_path: Path) -> None:
     assert found["embedded_model"] is True
     assert found["memory_gib"] > 0
     assert {"mcp", "faiss-cpu", "sentence-transformers", "sandbox", "sandbox, stopped"} <= set(found)
+    assert found["cpu_attention"].startswith(("compiled by ", "plain torch: "))
     assert found["library"] == "none yet"
     printed = run_cli("doctor")
     assert (printed.code, len(printed.out.splitlines())) == (0, len(found))

@@ -1,0 +1,241 @@
+"""The attention of `attention.py` on a CPU by one compiled function (`attend.c`): float32, no gradients.
+
+In: what the definition gets. Out: the same, in half of its time or less: keys and values are read once, tile by tile,
+and no matrix of scores is kept. The function is compiled where the machine has a C compiler, once (0.6 s), for this
+processor, and kept in the user's cache folder; every process compares it with the definition before it is used. It runs
+in torch's own threads. Without a compiler, and for other types, the definition is what runs. Above: `hogwild.runner`.
+Beside: `gpu.py`. Below: `attention.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from hogwild_kernels import attention
+from hogwild_kernels.attention import AttentionPlan
+from hogwild_kernels.rotary import Rotary
+
+SOURCE = Path(__file__).with_name("attend.c")
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC")
+COMPILERS = ("cc", "gcc", "clang")
+"""Tried in this order, after the one that the environment names in CC."""
+LANES = 16
+"""Sizes of values that are a multiple of it are served on every processor."""
+PIECE = 1024
+"""Tokens of a segment that one task reads, where few rows do not make tasks enough."""
+FEW_ROWS = 128
+"""Per KV head."""
+
+
+class _Problem(ctypes.Structure):
+    """`attention` of attend.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in (
+            "kv_heads", "group", "rows", "head_dim", "value_dim", "rotary_dim", "interleaved", "segments", "pieces",
+            "threads", "query_head", "query_row",
+        )),
+        ("scaling", ctypes.c_float), ("softcap", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in (
+            "query", "cos", "sin", "sinks", "first", "visible", "piece", "keys", "values", "strides", "partial", "out",
+            "mass",
+        )),
+    ]  # fmt: skip
+
+
+def serves(query: Tensor, values: Sequence[Tensor]) -> bool:
+    """Whether `attend` can do this; `query [heads, rows, head_dim]`, `values` per segment."""
+    return (
+        query.dtype == torch.float32
+        and query.device.type == "cpu"
+        and values[0].shape[-1] % LANES == 0
+        and not torch.is_grad_enabled()
+        and library() is not None
+    )
+
+
+def attend(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    plan: AttentionPlan,
+    scaling: float,
+    *,
+    mass: bool = False,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """What `attention.attend` gives for the same arguments, for which `serves` is true."""
+    function = library()
+    assert function is not None
+    return _attend(function, query, keys, values, plan, scaling, mass, softcap, sinks)
+
+
+def _attend(
+    function: ctypes.CDLL,
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    plan: AttentionPlan,
+    scaling: float,
+    mass: bool,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    heads, rows, head_dim = query.shape
+    kv_heads, value_dim = keys[0].shape[0], values[0].shape[-1]
+    query = _rows(query)
+    columns = len(plan.stretches)
+    read = [(_rows(keys[segment]), _rows(values[segment])) for segment, _, _ in plan.stretches]
+    addresses = ctypes.c_void_p * columns
+    key_places = addresses(*(key.data_ptr() for key, _ in read))
+    value_places = addresses(*(value.data_ptr() for _, value in read))
+    apart = (ctypes.c_int64 * (4 * columns))(*(n for pair in read for one in pair for n in one.stride()[:2]))
+    piece = plan.pieces(PIECE if heads // kv_heads * rows <= FEW_ROWS else 1 << 30)
+    out = query.new_empty(heads, rows, value_dim)
+    partial = query.new_empty(len(piece), heads, rows, value_dim + 2)
+    spent = query.new_zeros(heads, rows, columns) if mass else None
+    problem = _Problem(
+        kv_heads, heads // kv_heads, rows, head_dim, value_dim, 0 if plan.cos is None else plan.cos.shape[-1],
+        plan.interleaved, columns, len(piece), torch.get_num_threads(), query.stride(0), query.stride(1),
+        scaling, softcap or 0.0,
+        query.data_ptr(), _place(plan.cos), _place(plan.sin), _place(sinks), _place(plan.first), _place(plan.visible),
+        piece.data_ptr(), ctypes.addressof(key_places), ctypes.addressof(value_places), ctypes.addressof(apart),
+        partial.data_ptr(), out.data_ptr(), _place(spent),
+    )  # fmt: skip
+    if function.attend(ctypes.byref(problem)):
+        raise MemoryError("There is no memory left for the attention of one step.")
+    if spent is None:
+        return out, None
+    shares = query.new_zeros(rows, len(plan.lengths))
+    shares[:, [segment for segment, _, _ in plan.stretches]] = spent.mean(0)
+    return out, shares
+
+
+def _place(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """The tensor, whose last dimension is dense."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled function, or None where there is none; `state` says why."""
+    return _library()[0]
+
+
+def state() -> str:
+    """In a few words, for a person: whether the compiled function runs, and if not, why."""
+    return _library()[1]
+
+
+@cache
+def _library() -> tuple[ctypes.CDLL | None, str]:
+    compiler = next(
+        (place for name in (os.environ.get("CC", ""), *COMPILERS) if name and (place := shutil.which(name))), ""
+    )
+    if not compiler:
+        return None, "plain torch: there is no C compiler (Debian: apt-get install gcc)"
+    name = _name(compiler)
+    folder = Path(platformdirs.user_cache_dir("workbench", appauthor=False)) / "compiled"
+    for held in folder.glob(f"{name}-*.so"):
+        if held.stem == f"{name}-{_digest(held.read_bytes())}" and (function := load(held)) is not None:
+            return function, f"compiled by {compiler}"
+    try:
+        room = tempfile.TemporaryDirectory()
+    except OSError as error:
+        return None, f"plain torch: there is no room to compile it ({error})"
+    with room as work:
+        built = Path(work) / "attend.so"
+        failed = compile_by(compiler, built)
+        if failed:
+            return None, f"plain torch: {compiler} cannot compile it ({failed})"
+        function = load(built)
+        if function is None:
+            return None, f"plain torch: what {compiler} compiles cannot be loaded here, or is not exact"
+        with suppress(OSError):  # it is compiled again the next time
+            folder.mkdir(parents=True, exist_ok=True)
+            kept = folder / f"{name}-{_digest(built.read_bytes())}.so"
+            shutil.copyfile(built, kept.with_suffix(f".{os.getpid()}"))
+            kept.with_suffix(f".{os.getpid()}").replace(kept)
+        return function, f"compiled by {compiler}"
+
+
+def _name(compiler: str) -> str:
+    """Stands for everything that what is compiled depends on: the source, the compiler, the processor."""
+    found = Path(compiler).resolve().stat()
+    try:
+        cpu = re.search(
+            r"^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"), re.M
+        )
+    except OSError:
+        cpu = None
+    parts = [SOURCE.read_text(encoding="ascii"), *FLAGS, compiler, str(found.st_size), str(found.st_mtime_ns)]
+    return _digest("\n".join([*parts, platform.machine(), cpu[0] if cpu else ""]).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def compile_by(compiler: str, out: Path, *more: str) -> str:
+    """Compile attend.c, with `more` flags; returns what went wrong. The functions that start threads are left to be
+    found in torch's own library: a second one would bring threads of its own, which wait for work on the same cores."""
+    part = out.with_suffix(".o")
+    for step in ([*FLAGS, *more, "-c", str(SOURCE), "-o", str(part)], ["-shared", str(part), "-o", str(out), "-lm"]):
+        try:
+            done = subprocess.run([compiler, *step], capture_output=True, text=True, check=False, timeout=60)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if done.returncode:
+            return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return ""
+
+
+def load(place: Path) -> ctypes.CDLL | None:
+    """The function, if it can be loaded and equals the definition."""
+    try:
+        function = ctypes.CDLL(str(place))
+        function.attend.argtypes, function.attend.restype = (ctypes.POINTER(_Problem),), ctypes.c_int
+    except (OSError, AttributeError):
+        return None
+    return function if _equals_the_definition(function) else None
+
+
+@torch.no_grad()
+def _equals_the_definition(function: ctypes.CDLL) -> bool:
+    draw = torch.Generator().manual_seed(0)
+    lengths = (70, 3)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draw, dtype=torch.float32, device="cpu")
+
+    query, sinks = normal(6, 3, 32), normal(6)
+    keys, values = ([normal(2, n, 32) for n in lengths] for _ in range(2))
+    turns, visible = (
+        torch.tensor(one, device="cpu") for one in ([[5, 0], [900, 7], [0, 1]], [[70, 1], [33, 0], [0, 3]])
+    )
+    rotary = Rotary(torch.logspace(0, -3, 8, dtype=torch.float64, device="cpu"))
+    plan = attention.plan_attention(turns, visible, lengths, rotary, torch.float32)
+    right, shares = attention.attend(query, keys, values, plan, 0.2, mass=True, softcap=20.0, sinks=sinks)
+    out, spent = _attend(function, query, keys, values, plan, 0.2, True, 20.0, sinks)
+    assert shares is not None
+    assert spent is not None
+    return torch.allclose(out, right, rtol=1e-4, atol=1e-5) and torch.allclose(spent, shares, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,140 @@
+"""The compiled attention equals the definition, whatever the processor has; where there is none, the definition runs.
+
+Tolerance: twice the error that plain torch makes in the same type, and a few units in the last place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from kernel_cases import CASES, Case, agree, result
+
+from hogwild_kernels import attention, compiled
+
+COMPILER = next((place for name in compiled.COMPILERS if (place := shutil.which(name))), "")
+pytestmark = pytest.mark.skipif(not COMPILER, reason="there is no C compiler")
+F32 = torch.float32
+TWIN = SimpleNamespace(plan_attention=attention.plan_attention, attend=compiled.attend)
+MORE = {
+    "many rows": Case(20, 150, 12, 4, 32, (700, 37, 140), F32, 32),
+    "long, in pieces": Case(21, 4, 8, 2, 64, (2500, 16, 16), F32, 64, mass=True),
+    "a window over pieces": Case(22, 4, 4, 2, 64, (2200, 300), F32, 64, window=1500, mass=True),
+    "one head a group": Case(23, 2, 8, 8, 128, (65, 9), F32, 128, softcap=5.0),
+}
+# The same source for less of the same processor: 32 bytes a vector instead of 64, and 16 without fused sums.
+LESS = {"as it is": (), "without AVX-512": ("-mno-avx512f",), "any x86-64": ("-march=x86-64",)}
+
+
+@pytest.fixture(scope="module", params=LESS)
+def function(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    if LESS[request.param] and platform.machine() != "x86_64":
+        pytest.skip("another processor")
+    out = tmp_path_factory.mktemp("compiled") / "attend.so"
+    assert not compiled.compile_by(COMPILER, out, *LESS[request.param])
+    found = compiled.load(out)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def build(function: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `attend` runs in this test."""
+    monkeypatch.setattr(compiled, "_library", lambda: (function, ""))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Nothing has been compiled yet; the folder where it will be kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    compiled._library.cache_clear()
+    yield tmp_path / "workbench" / "compiled"
+    compiled._library.cache_clear()
+
+
+@torch.no_grad()
+def test_it_equals_the_definition(build: None) -> None:
+    for case in [*CASES.values(), *MORE.values()]:
+        agree(replace(case, dtype=F32), result(replace(case, dtype=F32), TWIN, F32))
+
+
+@torch.no_grad()
+def test_the_number_of_threads_changes_no_bit(build: None) -> None:
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(result(MORE["long, in pieces"], TWIN, F32)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@torch.no_grad()
+def test_what_is_no_number_stays_none(build: None) -> None:
+    query, keys, values = torch.ones(2, 2, 16), [torch.ones(1, 40, 16)], [torch.ones(1, 40, 16)]
+    query[0, 1, 3] = torch.nan
+    plan = attention.plan_attention(torch.zeros(2, 1).long(), torch.full((2, 1), 40), [40], None, F32)
+    out, _ = compiled.attend(query, keys, values, plan, 1.0)
+    assert out.isnan().tolist() == [[[False] * 16, [True] * 16], [[False] * 16] * 2]
+    assert torch.equal(out[1], torch.ones(2, 16))
+
+
+def test_it_serves_float32_without_gradients(build: None) -> None:
+    query, values = torch.ones(2, 1, 24), [torch.ones(1, 3, 32)]
+    assert not compiled.serves(query, values)
+    with torch.no_grad():
+        assert compiled.serves(query, values)
+        assert not compiled.serves(query, [torch.ones(1, 3, 24)])
+        assert not compiled.serves(query.bfloat16(), values)
+
+
+def test_it_is_compiled_once_and_kept(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiled.library() is not None
+    assert compiled.state() == f"compiled by {COMPILER}"
+    (kept,) = fresh.iterdir()
+    compiled._library.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled, "compile_by", None)  # is not called
+        assert compiled.library() is not None
+    kept.write_bytes(kept.read_bytes()[:5000])  # a disk that was full
+    compiled._library.cache_clear()
+    assert compiled.library() is not None
+    assert kept.stat().st_size > 5000
+
+
+def test_a_folder_that_cannot_be_written_to_costs_only_time(fresh: Path) -> None:
+    fresh.parent.write_text("no folder", encoding="utf-8")
+    assert compiled.library() is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"), [("a->scaling;", "1.01f;", "not exact"), ("int attend", "int", "cannot")]
+)
+def test_what_is_wrong_is_not_used(
+    old: str, new: str, said: str, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = tmp_path / "attend.c"
+    wrong.write_text(compiled.SOURCE.read_text(encoding="ascii").replace(old, new), encoding="ascii")
+    monkeypatch.setattr(compiled, "SOURCE", wrong)
+    assert compiled.library() is None
+    assert said in compiled.state()
+    assert not fresh.exists()
+    with torch.no_grad():
+        assert not compiled.serves(torch.ones(2, 1, 16), [torch.ones(1, 3, 16)])
+
+
+def test_without_a_compiler_the_definition_runs(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(fresh))
+    assert compiled.library() is None
+    assert compiled.state() == "plain torch: there is no C compiler (Debian: apt-get install gcc)"
