@@ -64,9 +64,9 @@ def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return connection
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             connection.close()
-            if not ways:
+            if not ways or failure_of(error) == "locked":
                 raise
 
 

@@ -32,6 +32,7 @@ from workbench.doctor_command import doctor
 from workbench.engine_command import engine
 from workbench.errors import LogError, RunNotFound, UsageError, WorkbenchError
 from workbench.evaluate_command import evaluation
+from workbench.export_place import checked
 from workbench.keys import is_interactive, keys
 from workbench.library_commands import commands
 from workbench.live import LiveView, trees
@@ -129,6 +130,8 @@ def run(
     from workbench.session import Workbench
 
     text = _task(task, file)
+    if notebook is not None:
+        checked(notebook)
     policy = CallPolicy(timeout_s=call_timeout, on_failure=failure_policy(on_failure))
     asks = approve or ("ask" if is_interactive() and not as_json else "none")
     bench = Workbench(

@@ -6,7 +6,7 @@ Neighbours: the run log and its writer, the only ones that speak SQL; migrations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from workbench.errors import LogDamaged, LogError, LogFull, LogLocked, LogTooNew
 from workbench.migrations import MIGRATIONS
 from workbench.paths import DATA_DIR_VARIABLE
 
-__all__ = ["connect", "damaged", "log_error", "prepare", "transaction", "translated"]
+__all__ = ["can_be_read", "connect", "connect_to_read", "damaged", "log_error", "prepare", "transaction", "translated"]
 
 # "Wbrl". Deleted runs give their space back; that must be said before the first table is made.
 SCHEMA: Final = Schema(0x5762726C, MIGRATIONS, ("auto_vacuum = INCREMENTAL",))
@@ -28,6 +28,22 @@ _ELSEWHERE: Final = f"or set {DATA_DIR_VARIABLE} to another folder"
 def connect(path: Path, busy_timeout_s: float, create: bool = False) -> sqlite3.Connection:
     """A connection that any one thread at a time may use, in autocommit mode; the file must exist unless `create`."""
     return sqlite_frame.connect(path, busy_timeout_s, create=create, pragmas=_PRAGMAS)
+
+
+def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection that changes nothing, also where the log's folder may not be written to."""
+    return sqlite_frame.connect_to_read(path, busy_timeout_s)
+
+
+def can_be_read(path: Path, busy_timeout_s: float) -> bool:
+    """Whether a log that cannot be opened for writing can be read as it is."""
+    with translated(path):
+        try:
+            connection = connect_to_read(path, busy_timeout_s)
+        except (sqlite3.OperationalError, OSError):
+            return False
+        with closing(connection):
+            return sqlite_frame.schema_version(connection, SCHEMA) == len(MIGRATIONS)
 
 
 def prepare(path: Path, busy_timeout_s: float) -> None:

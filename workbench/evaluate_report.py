@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from workbench import intervals
 from workbench.errors import UsageError
 from workbench.evaluate_sets import ALONE, CROWDS, SetReport, evaluate_set
-from workbench.export import write_whole
+from workbench.export_place import write_whole
 from workbench.intervals import Interval
 from workbench.models import EMBEDDED, embedded_directory
 from workbench.plots import Bar, Point, Series, bar_plot, line_plot

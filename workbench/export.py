@@ -9,9 +9,7 @@ the command line and `Run.export` beside.
 
 # mypy: disable-error-code="no-untyped-call"
 # (nbformat is typed in part only)
-import errno
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from workbench.errors import UsageError, WorkbenchError
 from workbench.events import Event
+from workbench.export_place import checked, write_whole
 from workbench.record import Picture, Record
 from workbench.static_view import escaped, preformatted, table_html
 from workbench.stored import StoredRun, page
@@ -75,7 +73,7 @@ def export_run(events: Iterable[Event], path: str | Path) -> Path:
 
     Returns the path. Raises UsageError when that is no place for either, WorkbenchError when the disk is full.
     """
-    target = _checked(Path(path))
+    target = checked(Path(path))
     every = list(events)
     record, stored = Record.of(every), StoredRun.of(every)
     if target.suffix == ".html":
@@ -211,41 +209,3 @@ def _literal(text: str) -> str:
     """A Python string that reads as the text does, where that is possible."""
     plain = "\n" in text and "\\" not in text and '"""' not in text and not text.endswith('"')
     return f'"""{text}"""' if plain and all(line.isprintable() for line in text.split("\n")) else repr(text)
-
-
-def _checked(path: Path) -> Path:
-    """The file to write, links followed."""
-    try:
-        target = path.resolve()
-        if target.is_dir():
-            raise UsageError(f"{path} is a folder: name a file in it, like {path / 'run.ipynb'}.")
-        if path.suffix not in (".ipynb", ".html"):
-            raise UsageError(f"{path} would not open as a notebook: let its name end in .ipynb (or .html for a page).")
-        if not target.parent.is_dir():
-            raise UsageError(f"There is no folder {path.parent}: make it first, or write somewhere else.")
-        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-            raise UsageError(f"{path} may not be overwritten: choose another name.")
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a null character
-        raise UsageError(f"{str(path)!r} cannot be written ({_reason(error)}): choose another place.") from error
-    return target
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Beside its place first, then moved there: a reader sees the old file or the new one."""
-    beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorkbenchError(f"The disk is full: free some space and export to {target.name} again.") from error
-        raise UsageError(f"{target} cannot be written ({_reason(error)}): choose another place.") from error
-    finally:
-        beside.unlink(missing_ok=True)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench.database import connect, damaged, prepare, transaction, translated
-from workbench.errors import LogTimeout, RunNotFound, UsageError
+from workbench.database import can_be_read, connect, connect_to_read, damaged, prepare, transaction, translated
+from workbench.errors import LogTimeout, LogUnwritable, RunNotFound, UsageError
 from workbench.event_json import decode_fields
 from workbench.events import EndStatus, Event, Origin, WorkerAdded
 from workbench.paths import log_path
@@ -68,17 +68,25 @@ def new_run_id(time_s: float | None = None) -> str:
 
 
 class RunLog:
-    """The log in the file `path`, by default the one in the data folder; made when it is not there."""
+    """The log in the file `path`, by default the one in the data folder; made when it is not there. Where it cannot be
+    written (a disk that is read-only, a colleague's folder) it can be read."""
 
     def __init__(self, path: Path | None = None, *, busy_timeout_s: float = 5.0) -> None:
         self.path = (path or log_path()).absolute()
         self._busy_timeout_s = busy_timeout_s
-        prepare(self.path, busy_timeout_s)
+        self._unwritable: LogUnwritable | None = None
+        try:
+            prepare(self.path, busy_timeout_s)
+        except LogUnwritable as error:
+            if not can_be_read(self.path, busy_timeout_s):
+                raise
+            self._unwritable = error
 
     def open_run(self, run_id: str, task: str, model: str) -> RunWriter:
         """Begin a new run; this process holds it until the writer is closed."""
         if not _ID_PATTERN.fullmatch(run_id):
             raise UsageError(f"{run_id!r} cannot name a run: use up to 100 letters, digits, dots, dashes, underscores.")
+        self._check_writable()
         with translated(self.path), contextlib.ExitStack() as undo:
             try:
                 lock = RunLock(self._lock_path(run_id))
@@ -99,6 +107,7 @@ class RunLog:
             raise UsageError(
                 f"Run {run_id} was not interrupted, it is {status}: fork it to go on from one of its steps."
             )
+        self._check_writable()
         with translated(self.path), contextlib.ExitStack() as undo:
             try:
                 lock = RunLock(self._lock_path(run_id))
@@ -162,7 +171,8 @@ class RunLog:
         """Remove a run and give its space back; raises UsageError while it is running."""
         if self.summary(run_id).status == "running":
             raise UsageError(f"Run {run_id} is still running: stop it before you delete it.")
-        with self._reading() as connection:
+        self._check_writable()
+        with translated(self.path), closing(connect(self.path, self._busy_timeout_s)) as connection:
             with transaction(connection):
                 run = self._number_of(connection, run_id)
                 connection.execute("DELETE FROM events WHERE run = ?", (run,))
@@ -187,8 +197,12 @@ class RunLog:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with translated(self.path), closing(connect(self.path, self._busy_timeout_s)) as connection:
+        with translated(self.path), closing(connect_to_read(self.path, self._busy_timeout_s)) as connection:
             yield connection
+
+    def _check_writable(self) -> None:
+        if self._unwritable is not None:
+            raise self._unwritable
 
     def _lock_path(self, run_id: str) -> Path:
         return self.path.parent / "locks" / run_id

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.database import connect, damaged, translated
+from workbench.database import connect_to_read, damaged, translated
 from workbench.errors import RunNotFound
 from workbench.event_json import decode_fields, to_json
 from workbench.events import Event
@@ -41,7 +41,7 @@ class Tail:
         self.run_id, self.last_seq = run_id, since
         self._path, self._run, self._lock = path, run, lock
         with translated(path):
-            self._connection = connect(path, busy_timeout_s)
+            self._connection = connect_to_read(path, busy_timeout_s)
         self._version = -1
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-/* Attention of packed query rows over shared segments on a CPU, float32; attention.py has the definition.
+/* Attention of packed query rows over shared segments on a CPU; attention.py has the definition. Keys and values are
+   float32, or bfloat16, which is widened tile by tile; all else is float32.
 
    A piece is a stretch of one segment. A task is one KV head and one piece: all rows of the head's group meet the
    piece's keys and values, which are read once, tile by tile, with a running softmax (flash attention, arXiv
@@ -28,14 +29,18 @@
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
+typedef uint32_t bits __attribute__((may_alias));
+typedef uint16_t half __attribute__((may_alias));
+
 typedef struct {
     int64_t kv_heads, group, rows, head_dim, value_dim, rotary_dim, interleaved, segments, pieces, threads;
     int64_t query_head, query_row;             /* strides, in numbers */
+    int64_t narrow;                            /* whether keys and values are bfloat16 */
     float scaling, softcap;                    /* softcap 0: none */
     const float *query, *cos, *sin, *sinks;    /* cos, sin [segments][rows][rotary_dim], sinks [heads], or null */
     const int32_t *first, *visible;            /* [rows][segments], or null */
     const int32_t *piece;                      /* [pieces][3]: segment, start, stop */
-    const float *const *keys, *const *values;  /* per segment */
+    const char *const *keys, *const *values;   /* per segment */
     const int64_t *strides;                    /* [segments][4]: keys by head, by token, values by head, by token */
     float *partial;                            /* [kv_heads][pieces][group][rows][2 + value_dim]: top, total, sums */
     float *out, *mass;                         /* [heads][rows][value_dim]; [heads][rows][segments], zeros, or null */
@@ -72,10 +77,32 @@ INLINE vec capped(vec x, float cap) {
     return choose(x < splat(0.0f), -r, r);
 }
 
-/* Have `tokens` tokens on their way into the caches */
-INLINE void fetch(const float *from, int64_t step, int64_t tokens, int64_t dim) {
-    for (int64_t t = 0; t < tokens; t++)
-        for (int64_t d = 0; d < dim; d += 16) __builtin_prefetch(from + t * step + d);
+/* The keys or values of one head in one segment: where they begin, bytes from token to token, numbers of a token */
+typedef struct {
+    const char *begin;
+    int64_t step, dim, narrow;
+} lane;
+
+/* Have eight tokens on their way into the caches */
+INLINE void fetch(const lane *from, int64_t at) {
+    for (int64_t t = at; t < at + 8; t++)
+        for (int64_t b = 0; b < (from->narrow ? 2 : 4) * from->dim; b += 64)
+            __builtin_prefetch(from->begin + t * from->step + b);
+}
+
+/* `tokens` tokens in float32, and numbers from token to token; in `room` where they have to be widened */
+static const float *widened(const lane *from, int64_t at, int64_t tokens, float *room, int64_t *step) {
+    if (!from->narrow) {
+        *step = from->step / 4;
+        return (const float *)(from->begin + at * from->step);
+    }
+    *step = from->dim;
+    for (int64_t t = 0; t < tokens; t++) {
+        const half *narrow = (const half *)(from->begin + (at + t) * from->step);
+        bits *wide = (bits *)(room + t * from->dim);
+        for (int64_t d = 0; d < from->dim; d++) wide[d] = (bits)narrow[d] << 16;
+    }
+    return room;
 }
 
 /* scores [R keys][N vectors of rows] = keys [R][dim] times rows [dim][padded] */
@@ -109,17 +136,16 @@ INLINE void score_keys(const int R, const float *keys, int64_t step, const float
 }
 
 /* scores [tokens][padded]; has the values on their way, which are read next, and the keys of the tile after it */
-static __attribute__((noinline)) void score_tile(const float *keys, int64_t step, const float *values,
-                                                 int64_t value_step, int64_t tokens, const float *rows,
-                                                 int64_t padded, const attention *a, float *scores) {
-    const int64_t dim = a->head_dim, value_dim = a->value_dim;
-    int64_t t = 0;
+static __attribute__((noinline)) void score_tile(const lane *keys, const lane *values, int64_t at, int64_t tokens,
+                                                 const float *rows, int64_t padded, float *room, float *scores) {
+    int64_t step, t = 0;
+    const float *wide = widened(keys, at, tokens, room, &step);
     for (; t + 8 <= tokens; t += 8) {
-        fetch(keys + (t + AHEAD) * step, step, 8, dim);
-        fetch(values + t * value_step, value_step, 8, value_dim);
-        score_keys(8, keys + t * step, step, rows, padded, dim, scores + t * padded);
+        fetch(keys, at + t + AHEAD);
+        fetch(values, at + t);
+        score_keys(8, wide + t * step, step, rows, padded, keys->dim, scores + t * padded);
     }
-    for (; t < tokens; t++) score_keys(1, keys + t * step, step, rows, padded, dim, scores + t * padded);
+    for (; t < tokens; t++) score_keys(1, wide + t * step, step, rows, padded, keys->dim, scores + t * padded);
 }
 
 /* out [R rows][N vectors] = out * scale + weights [tokens][padded] transposed times values [tokens][N vectors] */
@@ -209,10 +235,13 @@ static void task(const attention *a, int64_t head, int64_t which, int64_t block,
     const int64_t to = after < a->rows ? after : a->rows;
     const int64_t num_rows = to - from, columns = a->group * num_rows, padded = padded_to_lanes(columns);
     const int64_t *strides = a->strides + 4 * segment;
-    const float *keys = a->keys[segment] + head * strides[0], *values = a->values[segment] + head * strides[2];
+    const int64_t size = a->narrow ? 2 : 4;
+    const lane keys = {a->keys[segment] + size * head * strides[0], size * strides[1], a->head_dim, a->narrow};
+    const lane values = {a->values[segment] + size * head * strides[2], size * strides[3], a->value_dim, a->narrow};
     const float none = -INFINITY;
     float *rows = room, *scores = rows + a->head_dim * padded, *largest = scores + TILE * padded;
     float *total = largest + padded, *scale = total + padded, *out = scale + padded;
+    float *wide = out + columns * a->value_dim;
     int64_t all_from = start, all_to = stop, any_from = stop, any_to = start; /* what all rows see, what any row sees */
     for (int64_t r = from; r < to; r++) {
         int64_t lower = seen(a->first, a, r, segment, start), upper = seen(a->visible, a, r, segment, stop);
@@ -228,8 +257,7 @@ static void task(const attention *a, int64_t head, int64_t which, int64_t block,
     if (start < stop) turn_rows(a, head, segment, from, to, padded, rows);
     for (int64_t at = start; at < stop; at += TILE) {
         const int64_t tokens = stop - at < TILE ? stop - at : TILE;
-        score_tile(keys + at * strides[1], strides[1], values + at * strides[3], strides[3], tokens, rows, padded, a,
-                   scores);
+        score_tile(&keys, &values, at, tokens, rows, padded, wide, scores);
         if (a->softcap > 0)
             for (int64_t i = 0; i < tokens * padded; i += LANES)
                 *(vec *)(scores + i) = capped(*(vec *)(scores + i), a->softcap);
@@ -256,7 +284,9 @@ static void task(const attention *a, int64_t head, int64_t which, int64_t block,
             *(vec *)(scale + m) = lower;
             *(vec *)(total + m) = *(vec *)(total + m) * lower + sum;
         }
-        value_tile(scores, padded, values + at * strides[3], strides[3], tokens, scale, out, columns, a->value_dim);
+        int64_t step;
+        const float *read = widened(&values, at, tokens, wide, &step);
+        value_tile(scores, padded, read, step, tokens, scale, out, columns, a->value_dim);
     }
     float *parts = a->partial + (head * a->pieces + which) * a->group * a->rows * (a->value_dim + 2);
     for (int64_t m = 0; m < columns; m++) {
@@ -288,7 +318,8 @@ static void join(const attention *a, int64_t head, int64_t m) {
 
 int attend(const attention *a) {
     const int64_t at_once = rows_at_once(a), blocks = (a->rows + at_once - 1) / at_once, columns = a->group * at_once;
-    const int64_t floats = (a->head_dim + TILE + 3) * padded_to_lanes(columns) + columns * a->value_dim;
+    const int64_t wide = a->narrow ? TILE * (a->head_dim > a->value_dim ? a->head_dim : a->value_dim) : 0;
+    const int64_t floats = (a->head_dim + TILE + 3) * padded_to_lanes(columns) + columns * a->value_dim + wide;
     int failed = 0;
 #pragma omp parallel num_threads(a->threads)
     {

@@ -1,4 +1,4 @@
-"""The attention of `attention.py` on a CPU by one compiled function (`attend.c`): float32, no gradients.
+"""The attention of `attention.py` on a CPU by one compiled function (`attend.c`): float32 or bfloat16, no gradients.
 
 In: what the definition gets. Out: the same, in half of its time or less: keys and values are read once, tile by tile,
 and no matrix of scores is kept. The function is compiled where the machine has a C compiler, once (0.6 s), for this
@@ -36,6 +36,7 @@ COMPILERS = ("cc", "gcc", "clang")
 """Tried in this order, after the one that the environment names in CC."""
 LANES = 16
 """Sizes of values that are a multiple of it are served on every processor."""
+TYPES = (torch.float32, torch.bfloat16)
 PIECE = 1024
 """Tokens of a segment that one task reads, where few rows do not make tasks enough."""
 FEW_ROWS = 128
@@ -48,7 +49,7 @@ class _Problem(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in (
             "kv_heads", "group", "rows", "head_dim", "value_dim", "rotary_dim", "interleaved", "segments", "pieces",
-            "threads", "query_head", "query_row",
+            "threads", "query_head", "query_row", "narrow",
         )),
         ("scaling", ctypes.c_float), ("softcap", ctypes.c_float),
         *((name, ctypes.c_void_p) for name in (
@@ -61,7 +62,7 @@ class _Problem(ctypes.Structure):
 def serves(query: Tensor, values: Sequence[Tensor]) -> bool:
     """Whether `attend` can do this; `query [heads, rows, head_dim]`, `values` per segment."""
     return (
-        query.dtype == torch.float32
+        query.dtype in TYPES
         and query.device.type == "cpu"
         and values[0].shape[-1] % LANES == 0
         and not torch.is_grad_enabled()
@@ -99,8 +100,8 @@ def _attend(
 ) -> tuple[Tensor, Tensor | None]:
     heads, rows, head_dim = query.shape
     kv_heads, value_dim = keys[0].shape[0], values[0].shape[-1]
-    query = _rows(query)
-    columns = len(plan.stretches)
+    columns, dtype, query = len(plan.stretches), query.dtype, _rows(query.float())
+    cos, sin, sinks = (None if one is None else one.float() for one in (plan.cos, plan.sin, sinks))
     read = [(_rows(keys[segment]), _rows(values[segment])) for segment, _, _ in plan.stretches]
     addresses = ctypes.c_void_p * columns
     key_places = addresses(*(key.data_ptr() for key, _ in read))
@@ -111,15 +112,16 @@ def _attend(
     partial = query.new_empty(len(piece), heads, rows, value_dim + 2)
     spent = query.new_zeros(heads, rows, columns) if mass else None
     problem = _Problem(
-        kv_heads, heads // kv_heads, rows, head_dim, value_dim, 0 if plan.cos is None else plan.cos.shape[-1],
+        kv_heads, heads // kv_heads, rows, head_dim, value_dim, 0 if cos is None else cos.shape[-1],
         plan.interleaved, columns, len(piece), torch.get_num_threads(), query.stride(0), query.stride(1),
-        scaling, softcap or 0.0,
-        query.data_ptr(), _place(plan.cos), _place(plan.sin), _place(sinks), _place(plan.first), _place(plan.visible),
+        dtype == torch.bfloat16, scaling, softcap or 0.0,
+        query.data_ptr(), _place(cos), _place(sin), _place(sinks), _place(plan.first), _place(plan.visible),
         piece.data_ptr(), ctypes.addressof(key_places), ctypes.addressof(value_places), ctypes.addressof(apart),
         partial.data_ptr(), out.data_ptr(), _place(spent),
     )  # fmt: skip
     if function.attend(ctypes.byref(problem)):
         raise MemoryError("There is no memory left for the attention of one step.")
+    out = out.to(dtype)
     if spent is None:
         return out, None
     shares = query.new_zeros(rows, len(plan.lengths))

@@ -61,9 +61,10 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @torch.no_grad()
-def test_it_equals_the_definition(build: None) -> None:
-    for case in [*CASES.values(), *MORE.values()]:
-        agree(replace(case, dtype=F32), result(replace(case, dtype=F32), TWIN, F32))
+@pytest.mark.parametrize("dtype", compiled.TYPES, ids=str)
+def test_it_equals_the_definition(dtype: torch.dtype, build: None) -> None:
+    for case in [replace(case, dtype=dtype) for case in (*CASES.values(), *MORE.values())]:
+        agree(case, result(case, TWIN, dtype))
 
 
 @torch.no_grad()
@@ -90,13 +91,13 @@ def test_what_is_no_number_stays_none(build: None) -> None:
     assert torch.equal(out[1], torch.ones(2, 16))
 
 
-def test_it_serves_float32_without_gradients(build: None) -> None:
+def test_it_serves_two_types_without_gradients(build: None) -> None:
     query, values = torch.ones(2, 1, 24), [torch.ones(1, 3, 32)]
     assert not compiled.serves(query, values)
     with torch.no_grad():
         assert compiled.serves(query, values)
         assert not compiled.serves(query, [torch.ones(1, 3, 24)])
-        assert not compiled.serves(query.bfloat16(), values)
+        assert not compiled.serves(query.half(), values)
 
 
 def test_it_is_compiled_once_and_kept(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from staged_runs import HOSTILE, QUESTIONS, RUN_ID, Story, raw_call, worksheet
 
-from workbench import Workbench, export, static_view
+from workbench import Workbench, static_view
 from workbench import events as ev
 from workbench.errors import UsageError, WorkbenchError
 from workbench.export import export_run, notebook
@@ -236,7 +236,7 @@ def test_the_notebook_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(WorkbenchError, match="disk is full: free some space"):
         export_run(worksheet(workers=4), target)
     assert target.read_bytes() == before

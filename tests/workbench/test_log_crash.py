@@ -613,3 +613,23 @@ except LogUnwritable as error:
         f"The run log {tmp_path / 'runs.sqlite3'} cannot be opened for writing (Read-only file system): "
         "allow writing in its folder, or set WORKBENCH_DATA_DIR to another folder."
     )
+
+
+def test_a_log_on_a_read_only_disk_can_be_read(tmp_path: Path, start: Start) -> None:
+    path = tmp_path / "runs.sqlite3"
+    writer = RunLog(path).open_run("run-1", "task", "model")
+    writer.append(step(1, "a word"))
+    writer.append(finished())
+    writer.close()
+    child = start(
+        """
+log = RunLog(path)
+try:
+    log.delete("run-1")
+except LogUnwritable:
+    say(json.dumps([log.runs()[0].run_id, len(log.events("run-1")), len(list(log.follow("run-1")))]))
+""",
+        under=under_own_mounts(f"mount --bind '{tmp_path}' '{tmp_path}'", f"mount -o remount,bind,ro '{tmp_path}'"),
+    )
+    assert json.loads(child.line()) == ["run-1", 2, 2]
+    assert [run.run_id for run in RunLog(path).runs()] == ["run-1"]
