@@ -22,7 +22,7 @@ from toolsets.guiding import Signature
 from workbench import events as ev
 from workbench.driver import Driver, WaitingLine
 from workbench.errors import ReplayError, UsageError
-from workbench.plan_reader import PlanEnded, ReadCall
+from workbench.plan_reader import PlanEnded, Read
 from workbench.tapes import Memory
 
 _LEFT_OUT = (ev.RunStarted, ev.RunFinished, ev.RunForked, ev.RunResumed)
@@ -95,8 +95,12 @@ class _Rehearsal:
         self.driver, self.run, self.past, self.parent = driver, driver.run, past, parent
         self.emit: Callable[[ev.Payload], object] = driver.emit
         self.memory = Memory.of(past.before)
-        self.unplanned: dict[str, deque[ReadCall]] = defaultdict(deque)
+        self.unplanned: dict[str, deque[Read]] = defaultdict(deque)
+        """What was read and the log does not show as planned yet, with the ends of plans after it."""
         self.ended_plans: list[str] = []
+        self.unheld = set[str]()
+        """Workers whose plan has ended, or whose results have come, of whom the log does not show that they wait, or
+        were told."""
         self.begun: set[str] = set()
         self.since: dict[str, int] = {}
         self.said: dict[str, str] = {}
@@ -152,9 +156,11 @@ class _Rehearsal:
                 self.driver.guide.offer(map(Signature.from_json, payload.tools))
             case ev.CallPlanned():
                 waiting = self.unplanned[payload.worker]
-                if not waiting:
+                if not waiting or isinstance(waiting[0], PlanEnded):
                     raise ReplayError(f"Call {payload.call} cannot be read again from what {payload.worker} wrote.")
-                calls.recall(payload, waiting.popleft())
+                calls.recall(payload, waiting[0])
+                waiting.popleft()
+                self._read(payload.worker, ())
             case ev.CallStarted():
                 self.begun.add(payload.call)
             case ev.CallFinished():
@@ -176,6 +182,7 @@ class _Rehearsal:
 
     def _stepped(self, step: ev.TokensAdded) -> None:
         self.reseeding.clear()
+        self.unheld.difference_update(one["worker"] for one in step.tokens)
         fed = step.fed if step.fed is not None else [*(t["worker"] for t in step.tokens), *step.ended]
         for name in fed:
             if self.run.space.workers[name].closes:
@@ -218,12 +225,12 @@ class _Rehearsal:
         """The random numbers that a choice has used up."""
         self.run._samplers[name].advance()
 
-    def _read(self, name: str, read: Sequence[ReadCall | PlanEnded]) -> None:
-        for one in read:
-            if isinstance(one, PlanEnded):
-                self.ended_plans.append(one.plan)
-            else:
-                self.unplanned[name].append(one)
+    def _read(self, name: str, read: Sequence[Read]) -> None:
+        waiting = self.unplanned[name]
+        waiting.extend(read)
+        while waiting and isinstance(waiting[0], PlanEnded):
+            self.ended_plans.append(waiting.popleft().plan)
+            self.unheld.add(name)
 
     def _ended(self, name: str, state: State) -> None:
         self.states[name] = state
@@ -255,6 +262,8 @@ class _Rehearsal:
             for call in calls.ready_of(one.worker):
                 if call.name == one.call:
                     calls.told(call)
+            if not calls.ready_of(one.worker):
+                self.unheld.discard(one.worker)
 
     def _frozen(self, one: ev.BlockFrozen) -> None:
         owner = next(name for name, block in self.newest.items() if block == one.block)
@@ -280,6 +289,10 @@ class _Rehearsal:
         self.woken.discard(one.worker)
         before, now = self.states.get(one.worker), State(one.state)
         self.states[one.worker] = now
+        if now is not State.FINISHED:  # and a turn that ends with a plan goes on when its results come
+            self.unheld.discard(one.worker)
+        if before is State.WAITING and now is State.DECODING and self.driver.calls.ready_of(one.worker):
+            self.unheld.add(one.worker)
         if now in ENDED:  # as the driver cuts off what it was writing
             read = self.driver._readers[one.worker].finish()
             self._read(one.worker, [item for item in read if isinstance(item, PlanEnded)])
@@ -360,8 +373,16 @@ class _Rehearsal:
             del calls.tools[tool]
         driver.offer()
         for name, reads in self.unplanned.items():
-            if reads and name not in changes.replace:
-                driver._read(name, [*reads, *(PlanEnded(plan) for plan in dict.fromkeys(one.plan for one in reads))])
+            if name not in changes.replace:
+                driver._read(name, list(reads))
+        for name in self.unheld:
+            gone = run.space.workers[name].state in (State.OUT_OF_BUDGET, State.STOPPED)
+            if not gone and (calls.open_of(name) or calls.ready_of(name)):
+                driver._hold(name)
+        for name, worker in run.space.workers.items():
+            if worker.state in ENDED:  # it reads no results any more, also where it is asked for its part of the answer
+                for call in calls.ready_of(name):
+                    calls.told(call)
         if run.closing:
             driver.count_items()
             run._close()  # whoever has not been asked for the answer yet
@@ -374,6 +395,7 @@ class _Rehearsal:
         if changes.say:
             self.emit(ev.SayQueued("line-fork", changes.worker, changes.say, "now"))
             driver.say(changes.worker, changes.say, "line-fork")
+        driver.settle()  # what comes at once joins the next step, as it would have
 
     def _steer(self, arguments: dict[str, Any]) -> None:
         self.emit(ev.Steered("set_sampling", arguments, by="fork"))
@@ -400,7 +422,7 @@ class _Rehearsal:
         run.inject(name, text, "edit")
         driver._read(name, read)
 
-    def _take_back(self, name: str, text: str) -> list[ReadCall | PlanEnded]:
+    def _take_back(self, name: str, text: str) -> list[Read]:
         """Text in the place of a worker's last words; returns the calls in it."""
         run, driver, worker = self.run, self.driver, self.run.space.workers[name]
         worker.step_ids, worker.closes = [], False
@@ -408,6 +430,7 @@ class _Rehearsal:
         driver.lanes[name] = driver.lanes[name].removesuffix(self.said[name]) + text
         driver.calls.forget(name, "a person replaced the words that it stood in.")
         self.unplanned[name].clear()
+        self.unheld.discard(name)
         reader = driver._readers[name]
         reader._plan = None
         reader._renew()

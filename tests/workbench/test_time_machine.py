@@ -235,15 +235,24 @@ def test_an_interrupted_run_of_another_model_is_refused_and_stays_interrupted(tm
         assert bench.log.summary("killed").status == "interrupted"
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "combined"])
-def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, tmp_path: Path) -> None:
-    with Workbench(data_dir=tmp_path, layout=layout, max_tokens=90) as bench:
+@pytest.mark.parametrize(("layout", "max_tokens"), [("contiguous", 90), ("combined", 90), ("contiguous", 40)])
+def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, max_tokens: int, tmp_path: Path) -> None:
+    with Workbench(data_dir=tmp_path, layout=layout, max_tokens=max_tokens) as bench:
         whole = bench.run("1. What is the gcd of 48 and 36?\n2. Is 97 a prime number?")
         assert whole.wait(LIMIT_S)
         events = list(whole.events())
         told = [(at, one.payload) for at, one in enumerate(events, 1) if isinstance(one.payload, ev.TextInjected)]
         one_begun, closing = told[0][0], [at for at, one in told if one.source == "closing"]
-        for cut in (one_begun, *closing, *(12 + number * (len(events) - 14) // 8 for number in (2, 3, 6, 7))):
+        # Between what a worker wrote and the call in it, the end of its plan and its waiting, a result and its telling.
+        planned, waits, results = (
+            [at - 1 for at, one in enumerate(events, 1) if is_one(one.payload)]
+            for is_one in (
+                lambda one: isinstance(one, ev.CallPlanned),
+                lambda one: isinstance(one, ev.WorkerStateChanged) and one.state == "waiting",
+                lambda one: isinstance(one, ev.TextInjected) and one.source == "tool",
+            )
+        )
+        for cut in (one_begun, *closing, *planned, *waits, *results, len(events) // 3):
             name = f"cut-{cut}"
             writer = bench.log.open_run(name, "two questions", "embedded")
             for event in events[:cut]:
@@ -251,7 +260,8 @@ def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, tmp_
             writer.close()
             run = bench.resume(name)
             assert run.wait(LIMIT_S)
-            assert run.answer == whole.answer, f"cut after {events[cut - 1].payload}"
+            ended = (run.answer, run.status, run.items)
+            assert ended == (whole.answer, whole.status, whole.items), f"cut after {events[cut - 1].payload}"
             assert run.prove(), f"cut after {events[cut - 1].payload}: {run.prove()}"
 
 
