@@ -141,6 +141,21 @@ def run(
         mcp=mcp_file, memory=memory, concepts=concepts, tensor_parallel=tensor_parallel,
     )  # fmt: skip
     started = bench.run(text)
+    interrupted = _see_through(started, as_json, asks)
+    bench.close()
+    if started._error is not None:
+        raise started._error
+    if as_json:
+        print(json.dumps(_summary(started), ensure_ascii=False))
+    if notebook is not None:
+        written = started.export(notebook)
+        if not as_json:
+            print(f"The run is in {written}. Open it with: {_lab()} {written}")
+    _leave(started, interrupted)
+
+
+def _see_through(started: Run, as_json: bool, asks: str = "none") -> bool:
+    """Show a run to its end. Returns whether it was interrupted."""
     interrupted = False
     view = LiveView(
         Console(file=sys.stderr, quiet=True) if as_json else None, plain=True if as_json else None, errors=False
@@ -157,18 +172,14 @@ def run(
             started.stop()
             view.watch(started.events(since=view.view.seq))
     started.wait()
-    bench.close()
-    if started._error is not None:
-        raise started._error
-    if as_json:
-        print(json.dumps(_summary(started), ensure_ascii=False))
-    if notebook is not None:
-        written = started.export(notebook)
-        if not as_json:
-            print(f"The run is in {written}. Open it with: {_lab()} {written}")
+    return interrupted
+
+
+def _leave(ended: Run, interrupted: bool) -> None:
+    """With the exit code that says how the run ended."""
     if interrupted:
         raise typer.Exit(130)
-    if started.status != "solved":
+    if ended.status != "solved":
         raise typer.Exit(1)
 
 
@@ -239,6 +250,7 @@ def fork(
     temperature: Annotated[float | None, typer.Option(help="Of all workers, from here on.")] = None,
     without_tool: Annotated[list[str] | None, typer.Option(help="A tool whose calls fail from here on.")] = None,
     seed: Annotated[int | None, typer.Option(help="All random numbers begin again.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Begin a new run with the state of a run after a step, change something, and go on."""
     from workbench.session import Workbench
@@ -250,17 +262,17 @@ def fork(
             sampling={} if temperature is None else {"temperature": temperature},
             without_tools=without_tool or (), seed=seed,
         )  # fmt: skip
-        _watch(begun)
+        _watch(begun, as_json)
 
 
 @runs.command()
-def resume(run_id: RunId) -> None:
+def resume(run_id: RunId, as_json: AsJson = False) -> None:
     """Go on with a run whose process was killed, from the last event of its log."""
     from workbench.session import Workbench
 
     log = RunLog()
     with Workbench(log.summary(log.find(run_id)).model, engine="auto") as bench:
-        _watch(bench.resume(run_id))
+        _watch(bench.resume(run_id), as_json)
 
 
 @runs.command()
@@ -273,14 +285,13 @@ def compare(a: RunId, b: RunId, as_json: AsJson = False) -> None:
     print(json.dumps(found.to_json(), ensure_ascii=False) if as_json else visible(str(found)))
 
 
-def _watch(begun: Run) -> None:
+def _watch(begun: Run, as_json: bool) -> None:
     """Show a run to its end; the exit codes are those of `workbench run`."""
-    with LiveView() as view:
-        view.watch(begun.events())
-    begun.wait()
-    print(f"This is run {begun.id}.")
-    if begun.status != "solved":
-        raise typer.Exit(1)
+    interrupted = _see_through(begun, as_json)
+    if begun._error is not None:
+        raise begun._error
+    print(json.dumps(_summary(begun), ensure_ascii=False) if as_json else f"This is run {begun.id}.")
+    _leave(begun, interrupted)
 
 
 @runs.command()

@@ -380,6 +380,8 @@ def test_a_run_is_proved_forked_and_compared_by_its_id(run_cli: Cli, model: str)
     forked = run_cli("runs", "fork", first, "--step", "1", "--without-tool", "gcd", "--replace", "Bob", "No.")
     assert forked.code == 0, forked.err
     child = next(line for line in forked.out.splitlines() if line.startswith("This is run "))[12:-1]
+    again = json.loads(run_cli("runs", "fork", first, "--json").out)
+    assert (again["status"], again["run_id"] not in (first, child)) == ("solved", True)
     found = json.loads(run_cli("runs", "compare", first, child, "--json").out)
     assert found["aligned"] == {"run": first, "seq": found["aligned"]["seq"], "step": 1}
     assert "They part after step 1" in run_cli("runs", "compare", first, child).out
