@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hogwild_kernels.compiled import multiplies_bfloat16
+
 WORTH_PACKING = 16 << 20
 """Bytes of linear weights; fewer may stay in the processor's caches, where nothing is gained."""
 
@@ -34,11 +36,6 @@ class PackedLinear(nn.Linear):
             return F.linear(input, self.weight, self.bias)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
         return out
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this CPU has units for it; where it has none, emulation is some fifty times slower than float32."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:

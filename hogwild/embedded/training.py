@@ -29,10 +29,10 @@ from hogwild.embedded.shards import ShardPlan, Supply
 from hogwild.embedded.vocabulary import Vocabulary
 from hogwild.families import facts_of
 from hogwild.fusing import fuse_norms
-from hogwild.packed import multiplies_bfloat16
 from hogwild.prompting import WORKSHEETS
 from hogwild.replay import PackedReplay, Replay, packs
 from hogwild.seam import ATTENTION
+from hogwild_kernels.compiled import multiplies_bfloat16
 
 EVAL_SEED: Final = 10_000_000
 

@@ -41,6 +41,8 @@ PIECE = 1024
 """Tokens of a segment that one task reads, where few rows do not make tasks enough."""
 FEW_ROWS = 128
 """Per KV head."""
+WIDENED_FROM = 32
+"""Rows per KV head. On a processor that multiplies bfloat16, torch does with fewer before this has widened it."""
 
 
 class _Problem(ctypes.Structure):
@@ -60,14 +62,25 @@ class _Problem(ctypes.Structure):
 
 
 def serves(query: Tensor, values: Sequence[Tensor]) -> bool:
-    """Whether `attend` can do this; `query [heads, rows, head_dim]`, `values` per segment."""
+    """Whether `attend` can do this, and not later than the definition; `query [heads, rows, head_dim]`, `values` per
+    segment."""
     return (
-        query.dtype in TYPES
+        (query.dtype == torch.float32 or (query.dtype == torch.bfloat16 and _pays_to_widen(query, values[0])))
         and query.device.type == "cpu"
         and values[0].shape[-1] % LANES == 0
         and not torch.is_grad_enabled()
         and library() is not None
     )
+
+
+def _pays_to_widen(query: Tensor, values: Tensor) -> bool:
+    return not multiplies_bfloat16() or query.shape[0] // values.shape[0] * query.shape[1] >= WIDENED_FROM
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has units for it; where it has none, emulation is some fifty times slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def attend(

@@ -92,12 +92,14 @@ def test_what_is_no_number_stays_none(build: None) -> None:
 
 
 def test_it_serves_two_types_without_gradients(build: None) -> None:
-    query, values = torch.ones(2, 1, 24), [torch.ones(1, 3, 32)]
+    query, values, rows = torch.ones(2, 1, 24), [torch.ones(1, 3, 32)], compiled.WIDENED_FROM
     assert not compiled.serves(query, values)
     with torch.no_grad():
         assert compiled.serves(query, values)
         assert not compiled.serves(query, [torch.ones(1, 3, 24)])
         assert not compiled.serves(query.half(), values)
+        assert compiled.serves(torch.ones(2, rows, 24).bfloat16(), values)
+        assert compiled.serves(query.bfloat16(), values) != compiled.multiplies_bfloat16()
 
 
 def test_it_is_compiled_once_and_kept(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
