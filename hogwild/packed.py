@@ -1,10 +1,11 @@
-"""Linear layers on a CPU with their weights packed once, in the order in which oneDNN reads them.
+"""Linear layers on a CPU with their weights packed once, in the order in which they are read.
 
-In: a loaded model. Out: the same model, whose large linear layers multiply by packed weights: in float32, and in
-bfloat16 on a processor that multiplies it. The library's own product of a few rows is not bound by memory: on two cores
-of a server it reads weights at half the speed of a copy or less, packed ones at nearly all of it; and of many rows (a
-prompt) it does half the arithmetic that the processor can (kernels/LOG.md). Training and anything that changes a weight
-use the layer as it was. Above: `loading.py`, `embedded/training.py`.
+In: a loaded model. Out: the same model, whose large linear layers multiply by packed weights: in float32 by
+`hogwild_kernels.compiled`, or by oneDNN where there is no C compiler; in bfloat16 by oneDNN, on a processor that
+multiplies it. The library's own product of a few rows is not bound by memory: on two cores of a server it reads weights
+at half the speed of a copy or less, packed ones at nearly all of it; and of many rows (a prompt) it does half the
+arithmetic that the processor can (kernels/LOG.md). Training and anything that changes a weight use the layer as it was.
+Above: `loading.py`, `embedded/training.py`. Below: `hogwild_kernels.compiled`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hogwild_kernels.compiled import multiplies_bfloat16
+from hogwild_kernels import compiled
 
 WORTH_PACKING = 16 << 20
 """Bytes of linear weights; fewer may stay in the processor's caches, where nothing is gained."""
@@ -29,11 +30,15 @@ class PackedLinear(nn.Linear):
     """An `nn.Linear` that holds its weights a second time, packed."""
 
     packed: Tensor
+    packed_bias: Tensor | None
+    """As `compiled.pack` gives it; None where oneDNN multiplies."""
     packed_version: int
 
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled() or self.weight._version != self.packed_version:
             return F.linear(input, self.weight, self.bias)
+        if self.packed_bias is not None:
+            return compiled.linear(input, self.packed, self.packed_bias, self.out_features)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
         return out
 
@@ -56,7 +61,10 @@ def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:
     for layer in layers:
         packed: Any = layer
         packed.__class__ = PackedLinear
-        packed.packed = _packed(layer.weight)
+        if layer.weight.dtype == torch.float32 and compiled.library() is not None:
+            packed.packed, packed.packed_bias = compiled.pack(layer.weight, layer.bias)
+        else:
+            packed.packed, packed.packed_bias = _packed(layer.weight), None
         packed.packed_version = layer.weight._version
     return len(layers)
 
@@ -68,10 +76,12 @@ def _packed(weight: Tensor) -> Tensor:
 
 @cache
 def _can_pack(dtype: torch.dtype) -> bool:
-    """This torch has oneDNN's packed product of this type, and it is right."""
+    """There is a packed product of this type, and it is right."""
+    if dtype == torch.float32 and compiled.library() is not None:
+        return True
     if not torch.backends.mkldnn.is_available():
         return False
-    if dtype != torch.float32 and not (dtype == torch.bfloat16 and multiplies_bfloat16()):
+    if dtype != torch.float32 and not (dtype == torch.bfloat16 and compiled.multiplies_bfloat16()):
         return False
     weight, rows = torch.linspace(-1, 1, 32 * 48).view(32, 48), torch.linspace(-1, 1, 3 * 48).view(1, 3, 48)
     try:

@@ -8,26 +8,20 @@
    are turned over: a few keys times all rows, then all rows times the values. */
 
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
-#define LANES 16
+#include "lanes.h"
+
+#if LANES == 16
 #define WIDE 4
 #else
-#define LANES 8
 #define WIDE 2
 #endif
 #define TILE 64      /* tokens whose scores are held at once */
 #define COLUMNS 128  /* rows of one head's group that a task takes, about */
 #define DEPTH 32     /* terms that are added up in a row: the error of a sum grows with their number */
 #define AHEAD 16     /* tokens between the keys that are used and those that are fetched from memory */
-#define UNROLLED _Pragma("GCC unroll 8")
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 typedef uint32_t bits __attribute__((may_alias));
 typedef uint16_t half __attribute__((may_alias));

@@ -1,10 +1,11 @@
-"""The attention of `attention.py` on a CPU by one compiled function (`attend.c`): float32 or bfloat16, no gradients.
+"""What a CPU does most, compiled for it: the attention of `attention.py` (`attend.c`) and linear layers (`linear.c`).
 
-In: what the definition gets. Out: the same, in half of its time or less: keys and values are read once, tile by tile,
-and no matrix of scores is kept. The function is compiled where the machine has a C compiler, once (0.6 s), for this
-processor, and kept in the user's cache folder; every process compares it with the definition before it is used. It runs
-in torch's own threads. Without a compiler, and for other types, the definition is what runs. Above: `hogwild.runner`.
-Beside: `gpu.py`. Below: `attention.py`.
+In: what the definitions get. Out: the same, without gradients. The attention, in float32 or bfloat16, takes half of the
+time or less: keys and values are read once, tile by tile, and no matrix of scores is kept. Linear layers, in float32,
+read their weights at the speed of the memory, for eight rows as for one. Both are compiled where the machine has a C
+compiler, once (a second), for this processor, and kept in the user's cache folder; every process compares them with the
+definitions before they are used. They run in torch's own threads. Without a compiler the definitions are what runs.
+Above: `hogwild.runner`, `hogwild.packed`. Beside: `gpu.py`. Below: `attention.py`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from pathlib import Path
 
 import platformdirs
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hogwild_kernels import attention
 from hogwild_kernels.attention import AttentionPlan
 from hogwild_kernels.rotary import Rotary
 
-SOURCE = Path(__file__).with_name("attend.c")
+FOLDER = Path(__file__).parent
+SOURCES = ("attend.c", "linear.c")
+HEADER = "lanes.h"
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-fPIC")
 COMPILERS = ("cc", "gcc", "clang")
 """Tried in this order, after the one that the environment names in CC."""
@@ -142,6 +146,42 @@ def _attend(
     return out, shares
 
 
+def pack(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`weight [outputs, inputs]` and `bias [outputs]`, float32, in the order in which `linear` reads them:
+    `[panels, inputs, panel]` and `[panels, panel]`, filled up with zeros. Only where there is a `library`."""
+    function = library()
+    assert function is not None
+    return _pack(function, weight, bias)
+
+
+def _pack(function: ctypes.CDLL, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    (outputs, inputs), panel = weight.shape, function.panel()
+    panels = -(-outputs // panel)
+    wide = F.pad(weight.detach(), (0, 0, 0, panels * panel - outputs)).view(panels, panel, inputs)
+    added = weight.new_zeros(panels, panel)
+    if bias is not None:
+        added.view(-1)[:outputs] = bias.detach()
+    return wide.transpose(1, 2).contiguous(), added
+
+
+def linear(x: Tensor, packed: Tensor, bias: Tensor, outputs: int) -> Tensor:
+    """`[..., outputs]`: `x [..., inputs]`, float32, times a weight, plus its bias, as `pack` gave them."""
+    function = library()
+    assert function is not None
+    return _linear(function, x, packed, bias, outputs)
+
+
+def _linear(function: ctypes.CDLL, x: Tensor, packed: Tensor, bias: Tensor, outputs: int) -> Tensor:
+    inputs = packed.shape[1]
+    rows = _rows(x.reshape(-1, inputs))
+    out = x.new_empty(*x.shape[:-1], outputs)
+    function.linear(
+        rows.data_ptr(), rows.stride(0), packed.data_ptr(), bias.data_ptr(), out.data_ptr(),
+        len(rows), inputs, outputs, torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
 def _place(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
@@ -178,7 +218,7 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
     except OSError as error:
         return None, f"plain torch: there is no room to compile it ({error})"
     with room as work:
-        built = Path(work) / "attend.so"
+        built = Path(work) / "compiled.so"
         failed = compile_by(compiler, built)
         if failed:
             return None, f"plain torch: {compiler} cannot compile it ({failed})"
@@ -202,7 +242,8 @@ def _name(compiler: str) -> str:
         )
     except OSError:
         cpu = None
-    parts = [SOURCE.read_text(encoding="ascii"), *FLAGS, compiler, str(found.st_size), str(found.st_mtime_ns)]
+    sources = [(FOLDER / name).read_text(encoding="ascii") for name in (*SOURCES, HEADER)]
+    parts = [*sources, *FLAGS, compiler, str(found.st_size), str(found.st_mtime_ns)]
     return _digest("\n".join([*parts, platform.machine(), cpu[0] if cpu else ""]).encode())
 
 
@@ -211,10 +252,11 @@ def _digest(data: bytes) -> str:
 
 
 def compile_by(compiler: str, out: Path, *more: str) -> str:
-    """Compile attend.c, with `more` flags; returns what went wrong. The functions that start threads are left to be
+    """Compile the sources, with `more` flags; returns what went wrong. The functions that start threads are left to be
     found in torch's own library: a second one would bring threads of its own, which wait for work on the same cores."""
-    part = out.with_suffix(".o")
-    for step in ([*FLAGS, *more, "-c", str(SOURCE), "-o", str(part)], ["-shared", str(part), "-o", str(out), "-lm"]):
+    parts = [str(out.with_name(f"{name}.o")) for name in SOURCES]
+    steps = [[*FLAGS, *more, "-c", str(FOLDER / name), "-o", part] for name, part in zip(SOURCES, parts, strict=True)]
+    for step in (*steps, ["-shared", *parts, "-o", str(out), "-lm"]):
         try:
             done = subprocess.run([compiler, *step], capture_output=True, text=True, check=False, timeout=60)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -225,17 +267,30 @@ def compile_by(compiler: str, out: Path, *more: str) -> str:
 
 
 def load(place: Path) -> ctypes.CDLL | None:
-    """The function, if it can be loaded and equals the definition."""
+    """The functions, if they can be loaded and equal the definitions."""
     try:
         function = ctypes.CDLL(str(place))
         function.attend.argtypes, function.attend.restype = (ctypes.POINTER(_Problem),), ctypes.c_int
+        whole, place_of = ctypes.c_int64, ctypes.c_void_p
+        function.linear.argtypes = (place_of, whole, place_of, place_of, place_of, whole, whole, whole, whole)
+        function.linear.restype, function.panel.restype = None, ctypes.c_int
     except (OSError, AttributeError):
         return None
-    return function if _equals_the_definition(function) else None
+    return function if _attends(function) and _multiplies(function) else None
 
 
 @torch.no_grad()
-def _equals_the_definition(function: ctypes.CDLL) -> bool:
+def _multiplies(function: ctypes.CDLL) -> bool:
+    draw = torch.Generator().manual_seed(0)
+    x, weight, bias = (
+        torch.randn(*shape, generator=draw, dtype=torch.float32, device="cpu") for shape in ((7, 300), (45, 300), (45,))
+    )
+    out = _linear(function, x, *_pack(function, weight, bias), 45)
+    return torch.allclose(out, F.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def _attends(function: ctypes.CDLL) -> bool:
     draw = torch.Generator().manual_seed(0)
     lengths = (70, 3)
 

@@ -102,6 +102,27 @@ def test_it_serves_two_types_without_gradients(build: None) -> None:
         assert compiled.serves(query.bfloat16(), values) != compiled.multiplies_bfloat16()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("inputs", "outputs"), [(96, 160), (1000, 33), (7, 5), (4864, 64)])
+def test_a_linear_layer_is_as_exact_as_the_librarys(inputs: int, outputs: int, build: None) -> None:
+    draw = torch.Generator().manual_seed(inputs)
+    weight, bias = torch.randn(outputs, inputs, generator=draw), torch.randn(outputs, generator=draw)
+    packed = compiled.pack(weight, bias)
+    alone = compiled.linear(x := torch.randn(1, inputs, generator=draw), *packed, outputs)
+    for rows in (1, 2, 3, 5, 8, 15, 70):
+        many = torch.cat([x, torch.randn(rows - 1, inputs, generator=draw)])
+        exact = torch.nn.functional.linear(many.double(), weight.double(), bias.double())
+        naive = (torch.nn.functional.linear(many, weight, bias).double() - exact).abs().max()
+        got = compiled.linear(many.view(1, rows, inputs), *packed, outputs)
+        assert got.shape == (1, rows, outputs)
+        assert float((got[0].double() - exact).abs().max()) <= 2 * float(naive) + 8 * 2**-23 * float(exact.abs().max())
+        assert torch.equal(got[0, :1], alone), "other rows change nothing"
+    apart = torch.randn(3, 2 * inputs, generator=draw)[:, inputs:]  # rows that lie apart
+    assert torch.equal(compiled.linear(apart, *packed, outputs), compiled.linear(apart.contiguous(), *packed, outputs))
+    without = compiled.linear(x, *compiled.pack(weight, None), outputs)
+    torch.testing.assert_close(without, x @ weight.t(), rtol=1e-4, atol=1e-4)
+
+
 def test_it_is_compiled_once_and_kept(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiled.library() is not None
     assert compiled.state() == f"compiled by {COMPILER}"
@@ -124,14 +145,22 @@ def test_a_folder_that_cannot_be_written_to_costs_only_time(fresh: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"), [("a->scaling;", "1.01f;", "not exact"), ("int attend", "int", "cannot")]
+    ("old", "new", "said"),
+    [
+        ("a->scaling;", "1.01f;", "not exact"),
+        ("+= x[r * step + k] * right", "-= x[r * step + k] * right", "not exact"),
+        ("int attend", "int", "cannot"),
+    ],
 )
 def test_what_is_wrong_is_not_used(
     old: str, new: str, said: str, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = tmp_path / "attend.c"
-    wrong.write_text(compiled.SOURCE.read_text(encoding="ascii").replace(old, new), encoding="ascii")
-    monkeypatch.setattr(compiled, "SOURCE", wrong)
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    for name in (*compiled.SOURCES, compiled.HEADER):
+        source = (compiled.FOLDER / name).read_text(encoding="ascii")
+        (folder / name).write_text(source.replace(old, new), encoding="ascii")
+    monkeypatch.setattr(compiled, "FOLDER", folder)
     assert compiled.library() is None
     assert said in compiled.state()
     assert not fresh.exists()
