@@ -13,7 +13,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -172,8 +172,9 @@ def _import_modelling() -> None:
     importlib.import_module("torch")
     importlib.import_module("transformers")
     with _one_walk(), put_off("torch._dynamo", _compiler), put_off("scipy.optimize", _optimisers):
-        importlib.import_module("transformers.modeling_utils")
-        importlib.import_module("transformers.generation.utils")  # every model imports it
+        for name in ("transformers.modeling_utils", "transformers.generation.utils"):  # every model imports the second
+            with suppress(ImportError):  # told where it is imported in earnest
+                importlib.import_module(name)
 
 
 _import_modelling()

@@ -1,12 +1,13 @@
 """Checkpoints that are quantised give the tokens that plain transformers gives with them.
 
-FP8 as it is stored by its makers needs no package, and is computed in higher precision on a CPU; int8 by torchao and
-4 bits by bitsandbytes are tried where these are installed.
+FP8 as it is stored by its makers needs no package, and is computed in higher precision on a CPU; int8 by torchao, 4
+bits by bitsandbytes, and GPTQ and AWQ by gptqmodel are tried where these are installed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from twin import TOLERANCE, relative_error
 from hogwild import Engine
 from hogwild.errors import UnsupportedModel
 
+Packed = Callable[[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]
 BLOCK = 32
 SHAPE = {"hidden_size": 64, "head_dim": 32, "intermediate_size": 128}
+AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
+"""Which of eight outputs lies in which four bits of a word."""
 
 
 def saved_in_fp8(folder: Path) -> Path:
@@ -41,6 +45,54 @@ def saved_in_fp8(folder: Path) -> Path:
         weights[f"{name}_scale_inv"] = scale[:, 0, :, 0].contiguous()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return quantised(folder, {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK] * 2})
+
+
+def saved_by_gptq(folder: Path) -> Path:
+    """Four bits: eight inputs in a word, zero points of 8 stored as 7."""
+    pytest.importorskip("gptqmodel")
+
+    def packed(levels: torch.Tensor, scales: torch.Tensor) -> dict[str, torch.Tensor]:
+        inputs, outputs = levels.shape
+        zeros = torch.full((len(scales), outputs), 7)
+        words = {"qweight": in_words(levels.t(), range(8)).t(), "qzeros": in_words(zeros, range(8))}
+        return {**words, "scales": scales, "g_idx": torch.arange(inputs, dtype=torch.int32) // BLOCK}
+
+    how = {"quant_method": "gptq", "desc_act": False, "sym": True, "checkpoint_format": "gptq"}
+    return saved_in_four_bits(folder, packed, how)
+
+
+def saved_by_awq(folder: Path) -> Path:
+    """Four bits: eight outputs in a word, in an order of their own."""
+    pytest.importorskip("gptqmodel")
+
+    def packed(levels: torch.Tensor, scales: torch.Tensor) -> dict[str, torch.Tensor]:
+        zeros = torch.full((len(scales), levels.shape[1]), 8)
+        return {"qweight": in_words(levels, AWQ_ORDER), "qzeros": in_words(zeros, AWQ_ORDER), "scales": scales}
+
+    return saved_in_four_bits(folder, packed, {"quant_method": "awq", "zero_point": True, "version": "gemm"})
+
+
+def in_words(levels: torch.Tensor, order: Iterable[int]) -> torch.Tensor:
+    """`[n, m]` levels of four bits as `[n, m / 8]` int32."""
+    return sum(levels[:, at::8].int() << (4 * place) for place, at in enumerate(order))  # type: ignore[return-value]
+
+
+def saved_in_four_bits(folder: Path, packed: Packed, how: dict[str, Any]) -> Path:
+    """A folder whose linear weights are 16 levels about 8, with a scale for each group of inputs and output."""
+    model = tiny_models.build("qwen3", hidden_size=128, head_dim=32, intermediate_size=256).half()
+    tiny_models.save(model, folder)
+    weights: dict[str, torch.Tensor] = {}
+    for name, weight in model.state_dict().items():
+        if "_proj.weight" not in name:
+            weights[name] = weight
+            continue
+        groups = weight.float().view(len(weight), -1, BLOCK)
+        scale = groups.abs().amax(-1, keepdim=True) / 7
+        levels = ((groups / scale).round() + 8).view(weight.shape).t()
+        for part, tensor in packed(levels, scale[..., 0].t().contiguous().half()).items():
+            weights[name.replace("weight", part)] = tensor.contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return quantised(folder, {**how, "bits": 4, "group_size": BLOCK})
 
 
 def quantised(folder: Path, how: dict[str, Any]) -> Path:
@@ -69,7 +121,7 @@ def _quantise(folder: Path, how: Any) -> Path:
     return tiny_models.save(model, folder / "quantised")
 
 
-@pytest.mark.parametrize("save", [saved_in_fp8, saved_by_torchao, saved_by_bitsandbytes])
+@pytest.mark.parametrize("save", [saved_in_fp8, saved_by_torchao, saved_by_bitsandbytes, saved_by_gptq, saved_by_awq])
 def test_a_quantised_checkpoint_gives_the_tokens_of_plain_transformers(save: Any, tmp_path: Path) -> None:
     folder = save(tmp_path)
     engine = Engine.from_pretrained(folder, dtype="float32")
