@@ -22,7 +22,8 @@ from twin import TOLERANCE, relative_error
 from hogwild import Engine
 from hogwild.errors import UnsupportedModel
 
-Packed = Callable[[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]
+Parts = dict[str, torch.Tensor]
+Packed = Callable[[torch.Tensor, torch.Tensor], Parts]
 BLOCK = 32
 SHAPE = {"hidden_size": 64, "head_dim": 32, "intermediate_size": 128}
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -31,27 +32,35 @@ AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 
 def saved_in_fp8(folder: Path) -> Path:
     """A folder as of Qwen3-FP8: linear weights as float8 with a scale for every 32 x 32 block."""
-    model = tiny_models.build("qwen3", **SHAPE).to(torch.bfloat16)
-    tiny_models.save(model, folder)
-    weights: dict[str, torch.Tensor] = {}
-    for name, weight in model.state_dict().items():
-        if "_proj.weight" not in name:
-            weights[name] = weight
-            continue
+
+    def parts(weight: torch.Tensor) -> Parts:
         rows, columns = weight.shape
         blocks = weight.float().view(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
         scale = blocks.abs().amax((1, 3), keepdim=True) / 448
-        weights[name] = (blocks / scale).view(rows, columns).to(torch.float8_e4m3fn)
-        weights[f"{name}_scale_inv"] = scale[:, 0, :, 0].contiguous()
+        levels = (blocks / scale).view(rows, columns).to(torch.float8_e4m3fn)
+        return {"weight": levels, "weight_scale_inv": scale[:, 0, :, 0]}
+
+    model = tiny_models.build("qwen3", **SHAPE).to(torch.bfloat16)
+    how = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK] * 2}
+    return saved_in_parts(folder, model, parts, how)
+
+
+def saved_in_parts(folder: Path, model: Any, parts: Callable[[torch.Tensor], Parts], how: dict[str, Any]) -> Path:
+    """A folder of the model, whose linear weights are stored as what `parts` makes of them."""
+    tiny_models.save(model, folder)
+    weights: dict[str, torch.Tensor] = {}
+    for name, weight in model.state_dict().items():
+        stored = parts(weight) if "_proj.weight" in name else {"weight": weight}
+        weights |= {name.removesuffix("weight") + part: tensor.contiguous() for part, tensor in stored.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return quantised(folder, {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK] * 2})
+    return quantised(folder, how)
 
 
 def saved_by_gptq(folder: Path) -> Path:
     """Four bits: eight inputs in a word, zero points of 8 stored as 7."""
     pytest.importorskip("gptqmodel")
 
-    def packed(levels: torch.Tensor, scales: torch.Tensor) -> dict[str, torch.Tensor]:
+    def packed(levels: torch.Tensor, scales: torch.Tensor) -> Parts:
         inputs, outputs = levels.shape
         zeros = torch.full((len(scales), outputs), 7)
         words = {"qweight": in_words(levels.t(), range(8)).t(), "qzeros": in_words(zeros, range(8))}
@@ -65,7 +74,7 @@ def saved_by_awq(folder: Path) -> Path:
     """Four bits: eight outputs in a word, in an order of their own."""
     pytest.importorskip("gptqmodel")
 
-    def packed(levels: torch.Tensor, scales: torch.Tensor) -> dict[str, torch.Tensor]:
+    def packed(levels: torch.Tensor, scales: torch.Tensor) -> Parts:
         zeros = torch.full((len(scales), levels.shape[1]), 8)
         return {"qweight": in_words(levels, AWQ_ORDER), "qzeros": in_words(zeros, AWQ_ORDER), "scales": scales}
 
@@ -79,20 +88,15 @@ def in_words(levels: torch.Tensor, order: Iterable[int]) -> torch.Tensor:
 
 def saved_in_four_bits(folder: Path, packed: Packed, how: dict[str, Any]) -> Path:
     """A folder whose linear weights are 16 levels about 8, with a scale for each group of inputs and output."""
-    model = tiny_models.build("qwen3", hidden_size=128, head_dim=32, intermediate_size=256).half()
-    tiny_models.save(model, folder)
-    weights: dict[str, torch.Tensor] = {}
-    for name, weight in model.state_dict().items():
-        if "_proj.weight" not in name:
-            weights[name] = weight
-            continue
+
+    def parts(weight: torch.Tensor) -> Parts:
         groups = weight.float().view(len(weight), -1, BLOCK)
         scale = groups.abs().amax(-1, keepdim=True) / 7
         levels = ((groups / scale).round() + 8).view(weight.shape).t()
-        for part, tensor in packed(levels, scale[..., 0].t().contiguous().half()).items():
-            weights[name.replace("weight", part)] = tensor.contiguous()
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return quantised(folder, {**how, "bits": 4, "group_size": BLOCK})
+        return packed(levels, scale[..., 0].t().contiguous().half())
+
+    model = tiny_models.build("qwen3", hidden_size=128, head_dim=32, intermediate_size=256).half()
+    return saved_in_parts(folder, model, parts, {**how, "bits": 4, "group_size": BLOCK})
 
 
 def quantised(folder: Path, how: dict[str, Any]) -> Path:
