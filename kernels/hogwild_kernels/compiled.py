@@ -210,11 +210,12 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
         return None, "plain torch: there is no C compiler (Debian: apt-get install gcc)"
     name = _name(compiler)
     folder = Path(platformdirs.user_cache_dir("workbench", appauthor=False)) / "compiled"
-    for held in folder.glob(f"{name}-*.so"):
-        if held.stem == f"{name}-{_digest(held.read_bytes())}" and (function := load(held)) is not None:
-            return function, f"compiled by {compiler}"
+    with suppress(OSError):
+        for held in folder.glob(f"{name}-*.so"):
+            if held.stem == f"{name}-{_digest(held.read_bytes())}" and (function := load(held)) is not None:
+                return function, f"compiled by {compiler}"
     try:
-        room = tempfile.TemporaryDirectory()
+        room = _room(folder)
     except OSError as error:
         return None, f"plain torch: there is no room to compile it ({error})"
     with room as work:
@@ -226,11 +227,19 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
         if function is None:
             return None, f"plain torch: what {compiler} compiles cannot be loaded here, or is not exact"
         with suppress(OSError):  # it is compiled again the next time
-            folder.mkdir(parents=True, exist_ok=True)
             kept = folder / f"{name}-{_digest(built.read_bytes())}.so"
             shutil.copyfile(built, kept.with_suffix(f".{os.getpid()}"))
             kept.with_suffix(f".{os.getpid()}").replace(kept)
         return function, f"compiled by {compiler}"
+
+
+def _room(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Where to compile: beside what is kept, because nothing may be run from some systems' folder for passing files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=folder)
+    except OSError:
+        return tempfile.TemporaryDirectory()
 
 
 def _name(compiler: str) -> str:
