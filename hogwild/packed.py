@@ -35,7 +35,8 @@ class PackedLinear(nn.Linear):
     packed_version: int
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or self.weight._version != self.packed_version:
+        usual = input.dtype == self.packed.dtype and input.device == self.packed.device
+        if torch.is_grad_enabled() or self.weight._version != self.packed_version or not usual:
             return F.linear(input, self.weight, self.bias)
         if self.packed_bias is not None:
             return compiled.linear(input, self.packed, self.packed_bias, self.out_features)

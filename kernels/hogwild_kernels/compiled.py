@@ -1,7 +1,7 @@
 """What a CPU does most, compiled for it: the attention of `attention.py` (`attend.c`) and linear layers (`linear.c`).
 
-In: what the definitions get. Out: the same, without gradients. The attention, in float32 or bfloat16, takes half of the
-time or less: keys and values are read once, tile by tile, and no matrix of scores is kept. Linear layers, in float32,
+In: what the definitions get. Out: the same, without gradients. The attention, in float32 or bfloat16, reads keys and
+values once, tile by tile, and keeps no matrix of scores. Linear layers, in float32,
 read their weights at the speed of the memory, for eight rows as for one. Both are compiled where the machine has a C
 compiler, once (a second), for this processor, and kept in the user's cache folder; every process compares them with the
 definitions before they are used. They run in torch's own threads. Without a compiler the definitions are what runs.
@@ -71,6 +71,7 @@ def serves(query: Tensor, values: Sequence[Tensor]) -> bool:
     return (
         (query.dtype == torch.float32 or (query.dtype == torch.bfloat16 and _pays_to_widen(query, values[0])))
         and query.device.type == "cpu"
+        and (values[0].dtype, values[0].device) == (query.dtype, query.device)
         and values[0].shape[-1] % LANES == 0
         and not torch.is_grad_enabled()
         and library() is not None
@@ -173,6 +174,8 @@ def linear(x: Tensor, packed: Tensor, bias: Tensor, outputs: int) -> Tensor:
 
 def _linear(function: ctypes.CDLL, x: Tensor, packed: Tensor, bias: Tensor, outputs: int) -> Tensor:
     inputs = packed.shape[1]
+    if x.shape[-1] != inputs:
+        raise ValueError(f"The layer takes {inputs} inputs, not {x.shape[-1]}.")
     rows = _rows(x.reshape(-1, inputs))
     out = x.new_empty(*x.shape[:-1], outputs)
     function.linear(

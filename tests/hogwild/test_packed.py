@@ -34,6 +34,17 @@ def test_a_changed_weight_is_used_as_it_is_now_and_gradients_flow() -> None:
         torch.testing.assert_close(layer(x), x @ layer.weight.t() + layer.bias)
 
 
+def test_what_does_not_fit_is_refused_as_by_the_layer_itself() -> None:
+    layer = nn.Linear(64, 64)
+    pack(layer, least_bytes=0)
+    with torch.inference_mode():
+        for wrong in (torch.ones(2, 32), torch.ones(2, 64).double(), torch.ones(2, 64).bfloat16()):
+            with pytest.raises((RuntimeError, ValueError)):
+                layer(wrong)
+        layer.double()
+        assert layer(torch.ones(2, 64).double()).dtype == torch.float64
+
+
 class Odd(torch.Tensor):
     """As a quantised weight: a tensor that knows for itself how it is multiplied."""
 

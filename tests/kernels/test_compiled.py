@@ -97,9 +97,10 @@ def test_it_serves_two_types_without_gradients(build: None) -> None:
     with torch.no_grad():
         assert compiled.serves(query, values)
         assert not compiled.serves(query, [torch.ones(1, 3, 24)])
-        assert not compiled.serves(query.half(), values)
-        assert compiled.serves(torch.ones(2, rows, 24).bfloat16(), values)
-        assert compiled.serves(query.bfloat16(), values) != compiled.multiplies_bfloat16()
+        assert not compiled.serves(query.half(), [values[0].half()])
+        assert not compiled.serves(query, [values[0].bfloat16()])
+        assert compiled.serves(torch.ones(2, rows, 24).bfloat16(), [values[0].bfloat16()])
+        assert compiled.serves(query.bfloat16(), [values[0].bfloat16()]) != compiled.multiplies_bfloat16()
 
 
 @torch.no_grad()
