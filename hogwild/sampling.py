@@ -46,6 +46,8 @@ class Sampling:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:  # also refuses NaN
                 raise SamplingError(f"The {name} must be a number between {low} and {high}; it is {value!r}.")
+        if not isinstance(self.top_k, int):
+            raise SamplingError(f"The top_k must be a whole number; it is {self.top_k!r}.")
         if not isinstance(self.seed, int) or not -(1 << 63) <= self.seed < 1 << 63:
             raise SamplingError(f"The seed must be a whole number of at most 64 bits; it is {self.seed!r}.")
         if any(token < 0 for token in self.banned):

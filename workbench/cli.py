@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from memory.errors import LibraryError, LibraryUnavailable
 from toolsets.errors import ToolsetError
@@ -197,11 +197,16 @@ def list_runs(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_plain(summary) for summary in found], ensure_ascii=False))
         return
-    table = Table("run", "status", "steps", "tokens", "model", "task")
+    # A run's id is what the other commands ask for: it is never cut, and where no terminal is, nothing is.
+    id_width = max((len(one.run_id) for one in found), default=0)
+    whole, cut = Column("run", min_width=id_width, no_wrap=True), Column("task", no_wrap=True)
+    table = Table(whole, "status", "steps", "tokens", "model", cut)
     for one in found:
         task = one_line(one.task, 60)
         table.add_row(one.run_id, one.status, str(one.steps), str(one.tokens), one_line(one.model, 24), task)
     console = Console()
+    if not console.is_terminal:
+        console.width = id_width + 130
     console.print(table if found else "There are no runs yet: start one with workbench run.", markup=False)
 
 

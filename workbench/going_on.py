@@ -13,6 +13,7 @@ from workbench import run_settings
 from workbench.errors import UsageError
 from workbench.log import new_run_id
 from workbench.rehearsal import Changes, Past, past_of
+from workbench.steering import check_sampling
 
 if TYPE_CHECKING:
     from workbench.session import Run, Workbench
@@ -56,7 +57,11 @@ def _check(model: str, past: Past) -> None:
     if started.model != model:
         raise UsageError(f"That run was made with the model {started.model}: use a workbench with that model.")
     names = [one.payload.worker for one in past.before if isinstance(one.payload, ev.WorkerAdded)]
-    for name in [*changes.replace, *([changes.worker] if changes.worker else [])]:
+    sampling = {name: value for name, value in changes.sampling.items() if name != "worker"}
+    if changes.sampling:
+        check_sampling(sampling)
+    sampled = changes.sampling.get("worker")
+    for name in [*changes.replace, *(one for one in (changes.worker, sampled) if one)]:
         if name not in names:
             raise UsageError(f"There is no worker {name} at that step; there are {', '.join(names)}.")
     for tool in changes.without_tools:

@@ -35,6 +35,35 @@ _POLICY: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
+CHANGES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "say": (str, "text"),
+    "worker": (str, "a worker's name"),
+    "replace": (Mapping, "an object of workers and texts"),
+    "sampling": (Mapping, "an object"),
+    "without_tools": ((list, tuple), "a list of names"),
+    "seed": (int, "a whole number"),
+}
+"""What a fork may change, and of which kind it is."""
+
+
+def check_fork(step: Any, changes: Mapping[str, Any]) -> None:
+    """One sentence for a step or a change that is of another kind than it must be; what is None is left out."""
+    if step is not None and (not isinstance(step, int) or isinstance(step, bool)):
+        raise UsageError(f"step must be a whole number; it is {step!r:.60}.")
+    unknown = sorted(set(changes) - set(CHANGES))
+    if unknown:
+        raise UsageError(f"A fork has no {unknown[0]!r}; it has step, {', '.join(CHANGES)}.")
+    for name, (kind, words) in CHANGES.items():
+        given = changes.get(name)
+        if given is None:
+            continue
+        fits = isinstance(given, kind)
+        if fits and name in ("replace", "without_tools"):
+            fits = all(isinstance(text, str) for text in (given.values() if name == "replace" else given))
+        if not fits:
+            raise UsageError(f"{name} must be {words}; it is {given!r:.60}.")
+
+
 def policy(given: Mapping[str, Any]) -> CallPolicy:
     """A policy from JSON; raises UsageError."""
     for name, value in given.items():
@@ -50,15 +79,15 @@ def policy(given: Mapping[str, Any]) -> CallPolicy:
 def check(settings: dict[str, Any]) -> None:
     """One sentence for a setting that makes no sense."""
     workers = settings["workers"]
-    if not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
-        raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers}.")
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers!r:.60}.")
     if settings["layout"] not in LAYOUTS:
         own = "" if isinstance(settings["layout"], str) else ", or use one of your own with hogwild.Collaboration"
         raise UsageError(f"There is no layout {settings['layout']!r:.60}; choose one of {', '.join(LAYOUTS)}{own}.")
     for name in ("max_tokens", "max_run_tokens"):
         budget = settings[name]
         if budget is not None and (not isinstance(budget, int) or budget < 1):
-            raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget}.")
+            raise UsageError(f"{name} must be at least 1, or None for no limit; it is {budget!r:.60}.")
     if settings.get("front") is not None and settings["front"] not in FRONTS:
         raise UsageError(f"There is no grammar {settings['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
     if not isinstance(settings.get("guided_calls", True), bool):
@@ -74,7 +103,7 @@ def check(settings: dict[str, Any]) -> None:
     for name in ("concepts", "concept_tokens", "more_tools"):
         limit = settings.get(name, 0)
         if not isinstance(limit, int) or limit < 0:
-            raise UsageError(f"{name} must be 0 or more; it is {limit}.")
+            raise UsageError(f"{name} must be 0 or more; it is {limit!r:.60}.")
     temperature, seed = settings["temperature"], settings.get("seed", 0)
     if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
         raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")

@@ -33,7 +33,7 @@ from workbench.paths import log_path
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
 from workbench.remembering import LEARN_EVERY, Remembering
 from workbench.run_memory import RunMemory
-from workbench.steering import Steerable, Steering
+from workbench.steering import HOLDING, Steerable, Steering
 from workbench.widget import mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
@@ -117,6 +117,8 @@ class Run(Steerable):
 
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name, as REST and buttons send it; raises UsageError."""
+        if self._done.is_set() and name not in HOLDING and not self._steering.answered(key):
+            raise UsageError(f"Run {self.id} has ended ({self.status}): there is nothing to steer.")
         return self._steering.command(name, arguments, key, by)
 
     def fork(self, step: int | None = None, **changes: Any) -> Run:
@@ -167,9 +169,10 @@ class Run(Steerable):
 class Workbench:
     """Runs on one model. The model is loaded with the first run, in a thread of its own; `close` ends that thread.
 
-    workers: how many. layout: contiguous, interleaved, combined, independent. max_tokens: per worker; max_run_tokens:
-    of all together. attention: log how much each worker looks at each block. data_dir: where the run log lies.
-    tensor_parallel: share the model out among so many processes, each with a GPU of its own (docs/big_models.md).
+    model: embedded, a directory, or a hub id. workers: how many. layout: contiguous, interleaved, combined,
+    independent. max_tokens: per worker; max_run_tokens: of all together. attention: log how much each worker looks at
+    each block. data_dir: where the run log lies. tensor_parallel: share the model out among so many processes, each
+    with a GPU of its own (docs/big_models.md).
     tools: functions, tools, names of tools of the standard set or of the library, or a list or mapping of them;
     "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
     default the model's own.
@@ -192,7 +195,7 @@ class Workbench:
 
     def __init__(
         self,
-        model: str = "embedded",
+        model: str | Path = "embedded",
         workers: int = 2,
         layout: str = "contiguous",
         seed: int = 0,
@@ -221,6 +224,7 @@ class Workbench:
         chat: Chat | None = None,
         engine: EngineKind | None = None,
     ) -> None:
+        model = _model_name(model)
         self.model, self.device, self.dtype, self.tensor_parallel = model, device, dtype, tensor_parallel
         if tensor_parallel > 1 and follows():
             load_engine(model, device, dtype, tensor_parallel)  # does not come back
@@ -302,8 +306,7 @@ class Workbench:
             settings["policy"] = run_settings.policy(settings["policy"])
         run_settings.check(settings)
         read_task(task)
-        if self._closed:
-            raise UsageError("This workbench is closed; make a new one.")
+        self._check_open()
         if self._process is not None:
             self._start_process()
             run_id = self._process.call("start", task=task, settings=run_settings.sendable(settings))["run_id"]
@@ -330,23 +333,21 @@ class Workbench:
         of these fail from here on, and guided calls cannot name them. seed: all random numbers begin again. Calls that
         were made are not made again.
         """
+        tools = [without_tools] if isinstance(without_tools, str) else without_tools
+        given: dict[str, Any] = {"say": say, "worker": worker, "replace": replace or {}, "sampling": sampling or {}}
+        given |= {"without_tools": tools, "seed": seed}
+        run_settings.check_fork(step, given)
         parent = self.log.find(run_id)
+        self._check_open()
         if self._process is not None:
             self._start_process()
-            given: dict[str, Any] = {
-                "say": say,
-                "worker": worker,
-                "replace": dict(replace or {}),
-                "sampling": dict(sampling or {}),
-            }
-            given |= {"without_tools": list(without_tools), "seed": seed}
             told = self._process.call("fork", run_id=parent, step=step, changes=given)
             return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
         with loading():
             from workbench.going_on import forked
             from workbench.rehearsal import Changes
 
-        changes = Changes(say, worker, dict(replace or {}), dict(sampling or {}), tuple(without_tools), seed)
+        changes = Changes(say, worker, dict(replace or {}), dict(sampling or {}), tuple(tools), seed)
         return self._begin(forked(self, parent, step, changes))
 
     def attach(self, run_id: str) -> Run:
@@ -359,6 +360,7 @@ class Workbench:
         """Go on with a run that was interrupted, from the last event of its log. A call that was running is begun again
         if it only reads; one that changes something is not, and its worker is told so."""
         found = self.log.find(run_id)
+        self._check_open()
         if self._process is not None:
             self._start_process()
             told = self._process.call("resume", run_id=found)
@@ -367,6 +369,10 @@ class Workbench:
             from workbench.going_on import resumed
 
         return self._begin(resumed(self, found))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("This workbench is closed; make a new one.")
 
     def _start_process(self) -> None:
         """Start the engine where it does not run; where nobody asks for a device, one that runs is taken as it is."""
@@ -448,6 +454,12 @@ class Workbench:
         from workbench.host import Host
 
         Host(self).work()
+
+
+def _model_name(model: str | Path) -> str:
+    if not isinstance(model, str | Path):
+        raise UsageError(f"The model must be a name or a directory; it is {model!r:.60}.")
+    return str(model)
 
 
 def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: bool) -> EngineClient | None:

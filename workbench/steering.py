@@ -124,6 +124,10 @@ class Steering:
                     self._answers.popitem(last=False)
             return dict(answer)
 
+    def answered(self, key: str) -> bool:
+        """Whether a command with this key has had its answer."""
+        return bool(key) and key in self._answers
+
     def said(self, line: str) -> None:
         """The line has been put into its block: it can no longer be changed."""
         self._queued.discard(line)
@@ -213,19 +217,9 @@ class Steering:
         return {"worker": worker}
 
     def _set_sampling(self, key: str, by: str, worker: str | None = None, **sampling: Any) -> dict[str, Any]:
-        from hogwild.errors import SamplingError
-        from hogwild.sampling import Sampling
-
         if worker is not None:
             self._check_worker(worker)
-        unknown = [name for name in sampling if name not in SAMPLING]
-        if unknown or not sampling:
-            what = f"is no {unknown[0]!r}" if unknown else "is nothing to change"
-            raise UsageError(f"There {what} in a worker's sampling; it has {', '.join(SAMPLING)}.")
-        try:
-            Sampling(**sampling)
-        except SamplingError as error:
-            raise UsageError(str(error)) from error
+        check_sampling(sampling)
         arguments = {"worker": worker, **sampling}
         return self._steered("set_sampling", arguments, key, by, lambda driver: driver.set_sampling(worker, sampling))
 
@@ -238,8 +232,25 @@ class Steering:
             raise UsageError(f"No line {line!r} waits to be said: it has been said, or taken back.")
 
 
+def check_sampling(sampling: Mapping[str, Any]) -> None:
+    """One sentence for what no worker can sample by; raises UsageError."""
+    from hogwild.errors import SamplingError
+    from hogwild.sampling import Sampling
+
+    unknown = [name for name in sampling if name not in SAMPLING]
+    if unknown or not sampling:
+        what = f"is no {unknown[0]!r}" if unknown else "is nothing to change"
+        raise UsageError(f"There {what} in a worker's sampling; it has {', '.join(SAMPLING)}.")
+    try:
+        Sampling(**sampling)
+    except SamplingError as error:
+        raise UsageError(str(error)) from error
+
+
 COMMANDS: Final = (
     "stop", "pause", "resume", "step", "say", "edit_say", "cancel_say", "approve", "reject", "add_worker",
     "retire_worker", "set_sampling",
 )  # fmt: skip
+HOLDING: Final = ("stop", "pause", "resume", "step")
+"""Commands that say nothing and change nothing where a run has ended."""
 SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")

@@ -191,7 +191,8 @@ def test_the_row_of_logits_is_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"top_k": -1}, {"top_p": 0.0},
+        {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"top_k": -1}, {"top_k": 1.5},
+        {"top_p": 0.0},
         {"top_p": 1.1}, {"top_p": math.nan}, {"min_p": -0.1}, {"min_p": 2.0}, {"repetition_penalty": 0.0},
         {"repetition_penalty": math.inf},
     ],

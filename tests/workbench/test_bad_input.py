@@ -381,6 +381,13 @@ def test_a_huge_file_is_refused_by_its_size(main: Callable[..., Ended], tmp_path
     one_sentence(main("run", "--file", str(sheet)), "1,800,000 characters", 2)
 
 
+@pytest.mark.parametrize("words", [["run", "--file", "/dev/zero"], ["plan", "/dev/zero"]], ids=" ".join)
+def test_a_file_that_never_ends_is_read_no_further_than_a_task_may_be(
+    words: list[str], main: Callable[..., Ended]
+) -> None:
+    one_sentence(main(*words), "/dev/zero is longer than 16 MB", 2)
+
+
 def test_the_words_of_the_scripted_models_are_a_prompting() -> None:
     """Else every test here would fail for the wrong reason."""
     from hogwild import Prompting

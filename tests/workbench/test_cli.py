@@ -288,13 +288,22 @@ def test_a_traceback_is_shown_to_those_who_ask_for_it(monkeypatch: pytest.Monkey
 # runs
 
 
-def test_runs_are_listed_shown_exported_and_deleted(run_cli: Cli, model: str, tmp_path: Path) -> None:
+def test_runs_are_listed_shown_exported_and_deleted(
+    run_cli: Cli, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "no runs yet" in run_cli("runs", "list").out
     assert json.loads(run_cli("runs", "list", "--json").out) == []
     made = json.loads(run_cli("run", TASK, "-m", model, "--json").out)
     listed = json.loads(run_cli("runs", "list", "--json").out)
     assert [(one["run_id"], one["status"], one["workers"]) for one in listed] == [(made["run_id"], "solved", 2)]
     assert "solved" in run_cli("runs", "list").out
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as in a terminal
+    assert made["run_id"] in run_cli("runs", "list").out, "an id that is cut cannot be given to another command"
+    monkeypatch.setenv("TTY_COMPATIBLE", "0")
+    (line,) = [line for line in run_cli("runs", "list").out.splitlines() if made["run_id"] in line]
+    assert TASK in line, "a program that reads the list has each run in one line"
 
     start = made["run_id"][:18]  # any beginning that only it has
     shown = json.loads(run_cli("runs", "show", start, "--json").out)

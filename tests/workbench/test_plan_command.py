@@ -57,6 +57,7 @@ def test_a_sound_plan_is_drawn_run_and_its_last_result_told(run_plan: Cli) -> No
         ("tool_calls", '<tool_call>{"name": "gcd", "arguments": {"a": 84, "b": 126}}</tool_call>'),
         ("tool_use", '[{"type": "tool_use", "id": "x", "name": "gcd", "input": {"a": 84, "b": 126}}]'),
         ("python", "g = gcd(84, 126)"),
+        ("llmcompiler", "\ufeff1. gcd(a=84, b=126)"),  # as some editors save it
     ],
 )
 def test_every_grammar_is_recognised_and_may_be_named(run_plan: Cli, front: str, text: str) -> None:

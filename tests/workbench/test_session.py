@@ -476,6 +476,34 @@ def test_the_engine_rests_while_every_run_waits_and_a_new_ones_library_is_still_
         assert late.wait(LIMIT_S)
 
 
+def test_a_closed_workbench_neither_forks_nor_resumes(model: str, tmp_path: Path) -> None:
+    """Its engine's thread is gone: whoever waited for such a run would wait for ever."""
+    with Workbench(model, data_dir=tmp_path) as bench:
+        run = bench.run(TASKS[0])
+        assert run.wait(60)
+    before = len(bench.log.runs())
+    for begin in (run.fork, lambda: bench.resume(run.id)):
+        with pytest.raises(UsageError, match="is closed"):
+            begin()
+    assert len(bench.log.runs()) == before
+
+
+def test_a_run_that_has_ended_takes_no_words_and_no_workers(bench: Workbench) -> None:
+    run = bench.run(TASKS[0])
+    assert run.wait(60)
+    for steer in (lambda: run.say("hello"), run.add_worker, lambda: run.set_sampling(temperature=1)):
+        with pytest.raises(UsageError, match=r"has ended \(\w+\): there is nothing to steer"):
+            steer()
+
+
+def test_a_model_may_be_named_by_a_path(model: str, tmp_path: Path) -> None:
+    with Workbench(Path(model), data_dir=tmp_path) as bench:
+        assert bench.run(TASKS[0]).wait(60)
+        assert bench.log.runs()[0].model == model
+    with pytest.raises(UsageError, match="The model must be a name or a directory; it is 5"):
+        Workbench(5)  # type: ignore[arg-type]
+
+
 def test_a_workbench_that_ran_nothing_closes(tmp_path: Path) -> None:
     with Workbench(data_dir=tmp_path):
         pass

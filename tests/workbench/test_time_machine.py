@@ -129,6 +129,15 @@ def test_a_fork_that_makes_no_sense_is_refused_in_one_sentence(sampled: Any) -> 
         ({"replace": {"Zoe": "x"}}, "no worker Zoe"),
         ({"without_tools": ["fly"]}, "no tool 'fly'"),
         ({"replace": {"Bob": ""}}, "give some text"),
+        ({"step": "3"}, "step must be a whole number; it is '3'"),
+        ({"step": 1.5}, "step must be a whole number"),
+        ({"replace": "x"}, "replace must be an object of workers and texts"),
+        ({"replace": {"Bob": 5}}, "replace must be an object of workers and texts"),
+        ({"without_tools": "fly"}, "no tool 'fly'"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"sampling": {"heat": 1}}, "no 'heat' in a worker's sampling"),
+        ({"sampling": {"temperature": "x"}}, "temperature must be a number"),
+        ({"sampling": {"worker": "Zoe", "temperature": 1}}, "no worker Zoe"),
     ):
         with pytest.raises(UsageError, match=says):
             run.fork(**given)

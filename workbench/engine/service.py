@@ -103,10 +103,7 @@ class Service:
     def control(
         self, run_id: str, command: str, arguments: dict[str, Any], key: str = "", by: str = ""
     ) -> dict[str, Any]:
-        run = self._run(run_id)
-        if run.status != "running":
-            raise UsageError(f"Run {run_id} has ended ({run.status}): there is nothing to steer.")
-        return run.command(command, arguments, key=key, by=by)
+        return self._run(run_id).command(command, arguments, key=key, by=by)
 
     def pending(self, run_id: str) -> dict[str, Any]:
         """The calls that wait for a person's word."""

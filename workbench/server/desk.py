@@ -33,6 +33,7 @@ from workbench.errors import (
 )
 from workbench.log import RunLog, RunSummary
 from workbench.models import EMBEDDED
+from workbench.run_settings import check_fork
 from workbench.server.library import LibraryDesk
 from workbench.visible import one_line
 
@@ -59,15 +60,6 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
 TASK_CHARS = 300
 PROVE_S = 600.0
 FORK_S = 60.0
-CHANGES: dict[str, tuple[type, str]] = {
-    "say": (str, "text"),
-    "worker": (str, "a worker's name"),
-    "replace": (dict, "an object of workers and texts"),
-    "sampling": (dict, "an object"),
-    "without_tools": (list, "a list of names"),
-    "seed": (int, "a whole number"),
-}
-"""What a fork may change, and of which kind it is."""
 
 
 class Desk:
@@ -128,16 +120,9 @@ class Desk:
 
     def fork(self, run_id: str, given: dict[str, Any], key: str) -> dict[str, Any]:
         """A new run that begins with this one's state after a step, in the engine of its model."""
-        unknown = sorted(set(given) - {"step", *CHANGES})
-        if unknown:
-            raise UsageError(f"A fork has no {unknown[0]!r}; it has step, {', '.join(CHANGES)}.")
-        changes = {name: given[name] for name in CHANGES if given.get(name) is not None}
-        for name, (kind, words) in CHANGES.items():
-            if name in changes and not isinstance(changes[name], kind):
-                raise UsageError(f"{name} must be {words}; it is {changes[name]!r}.")
         step = given.get("step")
-        if step is not None and (not isinstance(step, int) or isinstance(step, bool)):
-            raise UsageError(f"step must be a whole number; it is {step!r}.")
+        changes = {name: value for name, value in given.items() if name != "step" and value is not None}
+        check_fork(step, changes)
         engine = self.engine(self.log.summary(run_id).model)
         engine.start()
         return engine.call("fork", FORK_S, run_id=run_id, step=step, changes=changes, key=key)
