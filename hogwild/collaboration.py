@@ -2,8 +2,8 @@
 
 In: a task, workers, a layout. Out: `Happening`s, step by step, and at the end an answer. It drives the pure `Workspace`
 with the engine's logits and knows no tools: whoever listens holds a worker that has written a call, and injects the
-result. Several collaborations may share one engine (`advance`). Above: `workbench.session`. Below: `engine.py`,
-`workspace.py`, `prompting.py`.
+result. Several collaborations may share one engine (`stepping.advance`). Above: `stepping.py`, `workbench.driver`.
+Below: `engine.py`, `workspace.py`, `prompting.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from hogwild.engine import Engine
 from hogwild.errors import ContextOverflow, HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.prompting import SHARED_WORKSPACE, Prompting, parts
-from hogwild.runner import Step
-from hogwild.sampling import Allowed, Sampler, Sampling, choose, for_worker
+from hogwild.sampling import Allowed, Sampler, Sampling, for_worker
 from hogwild.views import Block, Feed, num_tokens
 from hogwild.workspace import ENDED, State, Workspace
 
@@ -483,21 +482,3 @@ class Collaboration:
 
     def _state(self, name: str) -> None:
         self.tell(Happening("state", name, role=self.space.workers[name].state.value))
-
-
-def advance(
-    engine: Engine, collaborations: Sequence[Collaboration], *, mass: bool = False
-) -> list[tuple[Collaboration, list[Happening], Step, list[Feed]]]:
-    """One packed step over every collaboration that has something due; runs never see each other."""
-    due = [(one, feeds) for one in collaborations if (feeds := one.feeds())]
-    if not due:
-        return []
-    logits, step = engine.step_last([feed for _, feeds in due for feed in feeds], mass=mass)
-    samplers, written = zip(*(one.chooser(feed.tag) for one, feeds in due for feed in feeds), strict=True)
-    allowed = [one.allowed(feed.tag) for one, feeds in due for feed in feeds]
-    tokens = choose(samplers, logits, written, allowed).ids()
-    told, at = [], 0
-    for one, feeds in due:
-        told.append((one, one.took(feeds, tokens[at : at + len(feeds)]), step, feeds))
-        at += len(feeds)
-    return told

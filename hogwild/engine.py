@@ -25,9 +25,9 @@ from hogwild.probe import Arrival, probe
 from hogwild.ranks import Alone, Ranks, start
 from hogwild.replay import Replay, lay_out
 from hogwild.runner import Runner, Step
-from hogwild.sampling import Sampler, Sampling, choose, for_worker
+from hogwild.sampling import Chosen, Sampler, Sampling, choose, for_worker
 from hogwild.tape import Tape
-from hogwild.views import Block, Feed, token_ids
+from hogwild.views import Block, Feed, View, token_ids
 from hogwild.workspace import Workspace, never_ends
 
 PREFILL_CHUNK = 2048
@@ -156,6 +156,11 @@ class Engine:
         `mass` knows how much attention went to which block (`Step.attention_of`)."""
         logits, step = self._runner.step(feeds, last_only=True, mass=mass)
         return [one[0] for one in logits], step
+
+    def run_ahead(self, views: Sequence[View], tokens: Chosen, rows: Sequence[int]) -> None:
+        """Begin the next step before its tokens have come to the host: `tokens[rows[i]]` for the i-th view. If the next
+        step's feeds are these, their logits are there; if not, nothing has changed. On a CPU it does nothing."""
+        self._runner.run_ahead(views, tokens, rows)
 
     def prefill(self, tokens: Sequence[int], before: Sequence[Block] = ()) -> Block:
         """A frozen block with `tokens`, which see the blocks `before` and themselves."""
@@ -299,9 +304,12 @@ class _Decoding:
                 if self.tape is not None:
                     self.tape.record(feeds)
                 by_name = {feed.tag: row for feed, row in zip(feeds, rows, strict=True)}
+                going = space.foreseen(feeds)
                 due = list(space.fed(feeds))
                 samplers = [self.samplers[name] for name in due]
                 chosen = choose(samplers, [by_name[name] for name in due], [self.ids[name] for name in due])
+                if going:
+                    engine.run_ahead([feeds[at].view for at in going], chosen, range(len(going)))
                 for name, token in zip(due, chosen.ids(), strict=True):
                     self._take(name, token, by_name[name] if logits else None)
         finally:

@@ -165,9 +165,10 @@ class _Decoding(Cache):
         plan.tables[self.rows_per_tile, self.block, self.programs] = (sizes, items, pieces, tiles)
         return plan
 
-    def fill(self, feeds: Sequence[Feed], origin: Tensor) -> None:
+    def fill(self, feeds: Sequence[Feed], origin: Tensor, ids: Tensor | None = None) -> None:
         """Write the tables of a step and send them on their way. The device may still be at the last step: what waits
-        is the copy of the tables, and the host only for the copy before."""
+        is the copy of the tables, and the host only for the copy before. ids: the tokens, if only the device knows
+        them."""
         if self.sent is not None:
             self.sent.synchronize()
         if len(self.rows_of) > 4 * self.num_segments:
@@ -199,6 +200,8 @@ class _Decoding(Cache):
         if self.buffer.device.type == "cuda":
             self.sent = self.sent or torch.cuda.Event()
             self.sent.record()
+        if ids is not None:
+            self.on_device["ids"].copy_(ids)
 
     def _row(self, block: Block, origin: Tensor) -> tuple[int, ...]:
         """Where the block's keys and values lie; worked out anew when they have moved."""
@@ -268,15 +271,15 @@ class Kernels:
         self.experts: str | None = None
         self._pool: Any = None
 
-    def decode(self, feeds: Sequence[Feed]) -> tuple[Tensor, Step]:
-        """Logits `[feeds, vocab]` float32 of one token per feed."""
+    def decode(self, feeds: Sequence[Feed], ids: Tensor | None = None) -> tuple[Tensor, Step]:
+        """Logits `[feeds, vocab]` float32 of one token per feed; `ids` `[feeds]` on the device in place of theirs."""
         num_blocks = len({block.id for feed in feeds for block in feed.view})
         room = max(FEWEST_SEGMENTS, 1 << (num_blocks - 1).bit_length())
         key = (len(feeds), room)
         if key not in self.graphs:
             self.graphs[key] = (_Decoding(self.cache, self.origin, *key), None, None)
         decoding, graph, logits = self.graphs[key]
-        decoding.fill(feeds, self.origin)
+        decoding.fill(feeds, self.origin, ids)
         if graph is None and self.capture:
             graph, logits = self._captured(decoding)
             self.graphs[key] = (decoding, graph, logits)

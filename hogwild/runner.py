@@ -7,6 +7,7 @@ workers see each other's tokens of this very step. Above: `engine.py`. Below: `c
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,9 +21,12 @@ from transformers.cache_utils import Cache
 from hogwild.cache import SharedCache
 from hogwild.errors import ContextOverflow, ViewError
 from hogwild.ranks import Alone, Ranks
+from hogwild.sampling import Chosen
 from hogwild.seam import Softmax
-from hogwild.views import Block, Feed
+from hogwild.views import Block, Feed, View, num_tokens
 from hogwild_kernels import AttentionPlan, Rotary, attend, compiled, plan_attention
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +177,51 @@ def connected(feeds: Sequence[Feed]) -> list[list[int]]:
     return sorted(distinct.values(), key=lambda group: group[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A step that a device took on before the host knew its tokens.
+
+    tokens: they, on their way to the host; `rows[i]` is the i-th feed's. lengths: of all blocks, before the step.
+    places: where the feeds' own keys were put.
+    """
+
+    views: tuple[View, ...]
+    lengths: tuple[int, ...]
+    places: tuple[int, ...]
+    tokens: Chosen
+    rows: Sequence[int]
+    logits: Tensor
+    step: Step
+
+    def is_of(self, feeds: Sequence[Feed], cache: SharedCache) -> bool:
+        """Whether it is the step of these feeds: the same tokens, seen in the same views."""
+        if tuple(feed.view for feed in feeds) != self.views or _lengths(self.views) != self.lengths:
+            return False
+        if any(len(feed.tokens) != 1 for feed in feeds) or _places(self.views, cache) != self.places:
+            return False
+        tokens = self.tokens.ids()
+        return [tokens[row] for row in self.rows] == [feed.tokens[0] for feed in feeds]
+
+
+def _lengths(views: Sequence[View]) -> tuple[int, ...]:
+    return tuple(block.length for view in views for block in view)
+
+
+def _places(views: Sequence[View], cache: SharedCache) -> tuple[int, ...]:
+    return tuple(cache.read(view[-1], 0)[0].data_ptr() for view in views)
+
+
 class Runner:
-    """Runs a model on a shared cache."""
+    """Runs a model on a shared cache.
+
+    runs_ahead: a step may begin before the host knows its tokens (`run_ahead`); that is of use on a device that
+    computes while the host does something else.
+    """
 
     def __init__(self, model: Any, cache: SharedCache, ranks: Ranks | None = None) -> None:
         self.model, self.cache, self.ranks = model, cache, ranks or Alone()
+        self.runs_ahead = True
+        self._ahead: _Ahead | None = None
         self.keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
         self._kernels: Any = None
         # Without Triton (the extra [gpu]) a CUDA device computes by plain torch: slower, and as right.
@@ -191,6 +235,7 @@ class Runner:
         # No graph of a step that waits for other ranks in its middle, or whose weights come from elsewhere each time.
         still = len(set((getattr(self.model, "hf_device_map", None) or {}).values())) < 2
         self._kernels = Kernels(self.model, self.cache, graphs=self.ranks.size == 1 and still)
+        self.runs_ahead = self.cache.device.type == "cuda"
 
     @torch.inference_mode()
     def step(self, feeds: Sequence[Feed], *, last_only: bool, mass: bool = False) -> tuple[list[Tensor], Step]:
@@ -199,21 +244,55 @@ class Runner:
         Raises before anything has changed; if the model itself fails, lengths are put back.
         """
         self._check(feeds)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and not mass and ahead.is_of(feeds, self.cache):
+            for feed in feeds:
+                feed.own.length += 1
+            ahead.step.feeds = feeds
+            return list(ahead.logits.split(1)), ahead.step
         for feed in feeds:
             self.cache.reserve(feed.own, len(feed.tokens))
         with self.ranks.together("step", feeds, last_only, mass):
             return self._step(feeds, last_only, mass)
 
-    def _step(self, feeds: Sequence[Feed], last_only: bool, mass: bool) -> tuple[list[Tensor], Step]:
+    @torch.inference_mode()
+    def run_ahead(self, views: Sequence[View], tokens: Chosen, rows: Sequence[int]) -> None:
+        """Begin a step before its tokens are known: `tokens[rows[i]]` is appended to the last block of the i-th view.
+        The host goes on at once. If the next step turns out to be this one, it is there already; if not, nothing has
+        happened: what was written stands beyond the ends of the blocks.
+
+        Does nothing where it is of no use, or where the step may fail: the step itself will say why.
+        """
+        longest = max((num_tokens(view) for view in views), default=0) + len(views)
+        if not self.runs_ahead or self.ranks.size > 1 or not views or longest > self.cache.facts.max_positions:
+            return
+        feeds = [Feed(view, (0,)) for view in views]
+        try:
+            for feed in feeds:
+                self.cache.reserve(feed.own, 1)
+            lengths = _lengths(views)
+            logits, step = self._step(feeds, last_only=True, mass=False, ids=tokens.of(rows))
+        except Exception as error:
+            _log.info("A step could not begin early: %s", str(error).split("\n")[0])
+            return
+        for feed in feeds:
+            feed.own.length -= 1
+        places = _places(views, self.cache)
+        self._ahead = _Ahead(tuple(views), lengths, places, tokens, tuple(rows), torch.cat(logits), step)
+
+    def _step(
+        self, feeds: Sequence[Feed], last_only: bool, mass: bool, ids: Tensor | None = None
+    ) -> tuple[list[Tensor], Step]:
+        """ids: the tokens `[feeds]` on the device, where the host does not know those of the feeds."""
         for feed in feeds:
             feed.own.length += len(feed.tokens)
         try:
             if self._kernels is not None and not mass and all(len(feed.tokens) == 1 for feed in feeds):
-                logits, step = self._kernels.decode(feeds)
+                logits, step = self._kernels.decode(feeds, ids)
                 return list(logits.split(1)), step
             kind = Step if self._kernels is None else self._kernels.step
             step = kind(self.cache, feeds, mass=mass)
-            logits = self._forward(step, last_only)
+            logits = self._forward(step, last_only, ids)
             step.shares = [share if share is None else self.ranks.average(share) for share in step.shares]
         except BaseException:
             for feed in feeds:
@@ -221,9 +300,10 @@ class Runner:
             raise
         return list(logits.split([1] * len(feeds) if last_only else step.sizes)), step
 
-    def _forward(self, step: Step, last_only: bool) -> Tensor:
+    def _forward(self, step: Step, last_only: bool, ids: Tensor | None = None) -> Tensor:
         device = self.cache.device
-        ids = torch.tensor([token for feed in step.feeds for token in feed.tokens], device=device)
+        if ids is None:
+            ids = torch.tensor([token for feed in step.feeds for token in feed.tokens], device=device)
         kwargs: dict[str, Any] = {}
         # The last layer may be on another device than the first; an index on the CPU fits every one.
         last = torch.tensor(step.sizes, device="cpu" if self.cache.is_split else device).cumsum(0) - 1

@@ -103,15 +103,22 @@ class Sampler:
 
 
 class Chosen:
-    """Tokens on their way to the host: they are copied while whoever asked for them goes on."""
+    """Tokens on their way to the host: they are copied while whoever asked for them goes on. on_device: the same
+    `[choices]`, where they were chosen."""
 
     def __init__(self, tokens: Tensor) -> None:
-        self._tokens, self._there = tokens, None
+        self.on_device, self._tokens, self._there = tokens, tokens, None
         if tokens.device.type == "cuda":
             self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
             self._tokens.copy_(tokens, non_blocking=True)
             self._there = torch.cuda.Event()
             self._there.record()
+
+    def of(self, choices: Sequence[int]) -> Tensor:
+        """These of the tokens, where they were chosen."""
+        if list(choices) == list(range(len(self.on_device))):
+            return self.on_device
+        return self.on_device[_at_once(choices, torch.int64, self.on_device.device)]
 
     def ids(self) -> list[int]:
         """The tokens; waits for them, and for nothing that was asked of the device later."""

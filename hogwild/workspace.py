@@ -141,6 +141,17 @@ class Workspace:
             if self.workers[feed.tag].state is State.DECODING and not self.workers[feed.tag].pending
         ]
 
+    def foreseen(self, feeds: Sequence[Feed]) -> list[int] | None:
+        """Before the step of these feeds is `fed`: which of them (indices) feed one token in the next step, the one
+        chosen in this, while nobody feeds anything else and every view keeps its blocks. None where that is not so;
+        what is asked of the workspace in between may still change it."""
+        workers = [self.workers[feed.tag] for feed in feeds]
+        for worker, feed in zip(workers, feeds, strict=True):
+            leaves = worker.state in ENDED and self.layout.closes_steps
+            if worker.closes or leaves or len(worker.pending) > len(feed.tokens):
+                return None
+        return [at for at, worker in enumerate(workers) if worker.state is State.DECODING]
+
     def accept(self, name: str, token: int) -> None:
         """The worker has sampled a token; it is fed in the next step."""
         worker = self.workers[name]

@@ -1,7 +1,7 @@
 """The group `model` of `make bench-gpu`: decoding steps of a random 8 B model against the roofline, and their parts.
 
 In: nothing; weights are random. Out: steps for several workers and contexts, the kernels that a step is made of, and
-the same steps without the fusions of `hogwild.fusing`, in turn. Above: `bench_gpu.py`. Beside: `measuring`.
+the same steps in other ways, in turn. Above: `bench_gpu.py`. Beside: `measuring`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CONTEXTS = (8192, 32768, 1024)
 WORKERS = (1, 2, 4, 8)
+STEPS = 16
+"""Steps in a row, as in a run, where two ways are timed in turn."""
 SCALING_BAR = {2: 1.95, 4: 3.8, 8: 7.2}
 
 
@@ -76,7 +78,7 @@ def _steps(report: Report, layers: int) -> None:
     report.say(f"CUDA graphs held: {held}.")
     prompt = engine.prefill([(31 * i) % engine.vocab_size for i in range(8192)])
     anatomy(report, engine, prompt)
-    fusions(report, engine, prompt)
+    ways(report, engine, prompt)
     engine.release(prompt)
 
 
@@ -86,10 +88,9 @@ def anatomy(report: Report, engine: Any, prompt: Any, counts: Sequence[int] = (1
     times: dict[str, Counter[int]] = defaultdict(Counter)
     report.say("")
     for workers in counts:
-        step, own = decoding(engine, prompt, workers)
-        for _ in range(2):
-            step()
-        events = device_events(engine.device, step, steps)
+        take, own = decoding(engine, prompt, workers)
+        take(2)
+        events = device_events(engine.device, partial(take, steps))
         engine.release(*own)
         for start, end, name in events:
             took[name][workers] += end - start
@@ -106,35 +107,43 @@ def anatomy(report: Report, engine: Any, prompt: Any, counts: Sequence[int] = (1
         report.row(f"`{name[:80]}`", *cells)
 
 
-def fusions(report: Report, engine: Any, prompt: Any) -> None:
-    """The same steps with all fusions and as they were without them, in turn in one process."""
+def ways(report: Report, engine: Any, prompt: Any) -> None:
+    """The same steps as they are, without fusions, and begun only when the host has read the last tokens; in turn in
+    one process."""
     from hogwild.fusing import switched_off
     from hogwild.gpu_step import Kernels
     from workbench.bench_gpu import in_turn
 
     runner = engine._runner
     fused, plain = runner._kernels, Kernels(engine.model, engine.cache)
-    report.say(f"\nSteps at {prompt.length:,} with and without fused products, gates, rotations and sums:\n")
-    report.head("workers", "with, ms", "without, ms", "without / with, quartiles")
+    report.say(
+        f"\nSteps at {prompt.length:,}: as they are; without fused products, gates, rotations, sums; begun only when "
+        "the last tokens have come to the host (ratios to the first, quartiles):\n"
+    )
+    report.head("workers", "ms", "without fusions, ms", "ratio", "begun late, ms", "ratio")
     for workers in WORKERS:
-        step, own = decoding(engine, prompt, workers)
+        take, own = decoding(engine, prompt, workers)
 
-        def without(step: Callable[[], None] = step) -> float:
-            runner._kernels = plain
+        def timing(
+            kernels: Any, ahead: bool, fusions: AbstractContextManager[None], take: Callable[[int], None] = take
+        ) -> float:
+            runner._kernels, runner.runs_ahead = kernels, ahead
             try:
-                with switched_off():  # what counts is how the graph is recorded, the first time
-                    return timed(step, engine.device)
+                with fusions:  # what counts is how the graph is recorded, the first time
+                    return timed(partial(take, STEPS), engine.device) / STEPS
             finally:
-                runner._kernels = fused
+                runner._kernels, runner.runs_ahead = fused, True
 
-        ours, theirs = in_turn(partial(timed, step, engine.device), without)
-        low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)
-        report.row(
-            f"{workers}",
-            f"{statistics.median(ours) * 1e3:.2f}",
-            f"{statistics.median(theirs) * 1e3:.2f}",
-            f"{low:.2f} / {middle:.2f} / {high:.2f}",
+        ours, *others = in_turn(
+            lambda: timing(fused, True, nullcontext()),
+            lambda: timing(plain, True, switched_off()),
+            lambda: timing(fused, False, nullcontext()),
         )
+        cells = [f"{statistics.median(ours) * 1e3:.2f}"]
+        for theirs in others:
+            low, middle, high = statistics.quantiles([b / a for a, b in zip(ours, theirs, strict=True)], n=4)
+            cells += [f"{statistics.median(theirs) * 1e3:.2f}", f"{low:.2f} / {middle:.2f} / {high:.2f}"]
+        report.row(f"{workers}", *cells)
         engine.release(*own)
 
 

@@ -81,7 +81,7 @@ class Outcome:
 
 
 class Driver:
-    """Drives one run on an engine that somebody else steps: `feeds` are taken by `hogwild.collaboration.advance`."""
+    """Drives one run on an engine that somebody else steps: `feeds` are taken by `hogwild.stepping.advance`."""
 
     def __init__(
         self,

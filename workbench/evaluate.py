@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hogwild.collaboration import advance
 from hogwild.embedded.worksheets import Item, Line, Worksheet, make_worksheet
 from hogwild.prompting import NAMES
+from hogwild.stepping import advance
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.driver import Driver, Spec

@@ -1,7 +1,7 @@
 """The engine's thread: takes up the runs of one workbench, steps them all, and ends them.
 
 In: runs that wait, wishes of people. Out: events of the run log; every run has its end, whatever breaks. Above:
-`session`, which starts the thread. Below: `driver` (one run), `hogwild.collaboration.advance` (one step over all runs).
+`session`, which starts the thread. Below: `driver` (one run), `hogwild.stepping.advance` (one step over all runs).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Host:
 
     def _work(self) -> None:
         with loading():
-            from hogwild.collaboration import advance
+            from hogwild.stepping import advance
 
         while self._begin_waiting():
             self._grant_wishes()

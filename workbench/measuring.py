@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
@@ -22,6 +23,8 @@ PAUSE_US = 10.0
 """A device that is idle for longer waits for its host."""
 PROFILED = 5
 """Steps that are taken under the profiler."""
+IN_A_ROW = {"cpu": 1, "cuda": 16}
+"""Steps that are timed together: on a device one begins while the host reads the tokens of the last."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def measure(engine: Any, workers: Sequence[int], contexts: Sequence[int], *, rou
     if engine.model.get_output_embeddings().weight is not embeddings:
         weights -= embeddings.nbytes  # a step looks up a few of its rows
     for context in contexts:
-        if context + (OWN + 1) * max(workers) > engine.facts.max_positions:
+        if context + (OWN + max(IN_A_ROW.values())) * max(workers) > engine.facts.max_positions:
             continue
         prompt = engine.prefill([(31 * i) % engine.vocab_size for i in range(context)])
         for count in workers:
@@ -120,9 +123,9 @@ def measure(engine: Any, workers: Sequence[int], contexts: Sequence[int], *, rou
         engine.release(prompt)
 
 
-def decoding(engine: Any, prompt: Any, workers: int) -> tuple[Callable[[], None], list[Any]]:
-    """A step of `workers` over a common prompt that can be taken again and again, and the workers' own blocks. As in a
-    run, it is over when the tokens are there."""
+def decoding(engine: Any, prompt: Any, workers: int) -> tuple[Callable[[int], None], list[Any]]:
+    """Takes so many steps of `workers` over a common prompt, again and again, and the workers' own blocks. As in a run,
+    a step begins as soon as it can be foreseen, and is over when its tokens are there."""
     from hogwild import Feed, Sampling
     from hogwild.sampling import Sampler, choose
 
@@ -132,24 +135,30 @@ def decoding(engine: Any, prompt: Any, workers: int) -> tuple[Callable[[], None]
     engine.step_last([Feed(view, tokens) for view in views])
     samplers = [Sampler(Sampling()) for _ in views]
 
-    def step() -> None:
-        rows, _ = engine.step_last([Feed(view, (5,)) for view in views])
-        choose(samplers, rows, [()] * workers).ids()
+    def steps(count: int) -> None:
+        due = [5] * workers
+        for left in reversed(range(count)):
+            rows, _ = engine.step_last([Feed(view, (token,)) for view, token in zip(views, due, strict=True)])
+            chosen = choose(samplers, rows, [()] * workers)
+            if left:
+                engine.run_ahead(views, chosen, range(workers))
+            due = chosen.ids()
         for block in own:
-            block.length -= 1
+            block.length -= count
 
-    return step, own
+    return steps, own
 
 
 def _point(engine: Any, prompt: Any, workers: int, weights: int, bandwidth: float, rounds: int) -> Point:
-    step, own = decoding(engine, prompt, workers)
-    for _ in range(2):
-        step()
-    found = sorted(timed(step, engine.device) for _ in range(rounds))
+    steps, own = decoding(engine, prompt, workers)
+    steps(2)
+    at_once = IN_A_ROW[engine.device.type]
+    found = sorted(timed(partial(steps, at_once), engine.device) / at_once for _ in range(rounds))
     host = joules = None
     if engine.device.type == "cuda":
-        joules = _joules(engine, step, workers)
-        host = waited_s(statistics.median(found), device_events(engine.device, step, PROFILED), PROFILED)
+        joules = _joules(engine, partial(steps, at_once), workers * at_once)
+        events = device_events(engine.device, partial(steps, PROFILED))
+        host = waited_s(statistics.median(found), events, PROFILED)
     cached = (prompt.length + sum(block.length for block in own)) * engine.cache.bytes_per_token
     engine.release(*own)
     low, middle, high = statistics.quantiles(found, n=4)
@@ -174,7 +183,7 @@ def waited_s(step_s: float, events: Sequence[tuple[float, float, str]], steps: i
     return max(0.0, step_s - occupied_s(events, steps)) if events else None
 
 
-def device_events(device: Any, step: Callable[[], None], steps: int) -> list[tuple[float, float, str]]:
+def device_events(device: Any, work: Callable[[], None]) -> list[tuple[float, float, str]]:
     """Start and end in microseconds, and name, of everything that ran on the device, in order of start; nothing where
     the profiler's library is missing or refuses."""
     import torch
@@ -182,8 +191,7 @@ def device_events(device: Any, step: Callable[[], None], steps: int) -> list[tup
 
     try:
         with profile(activities=[ProfilerActivity.CUDA]) as seen:
-            for _ in range(steps):
-                step()
+            work()
             torch.cuda.synchronize(device)
     except (RuntimeError, AssertionError):
         return []
@@ -192,17 +200,18 @@ def device_events(device: Any, step: Callable[[], None], steps: int) -> list[tup
     return sorted((event.time_range.start, event.time_range.end, event.name) for event in ran)
 
 
-def _joules(engine: Any, step: Callable[[], None], workers: int, seconds: float = 0.5) -> float | None:
-    """By the device's own power reading over half a second of steps, where it has one."""
+def _joules(engine: Any, work: Callable[[], None], tokens: int, seconds: float = 0.5) -> float | None:
+    """Per token, by the device's own power reading over half a second of a work that gives so many, where it has
+    one."""
     import torch
 
     try:
-        watts, steps, began = [], 0, time.perf_counter()
+        watts, times, began = [], 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            step()
-            steps += 1
+            work()
+            times += 1
             watts.append(torch.cuda.power_draw(engine.device) / 1e3)
-        return statistics.fmean(watts) * (time.perf_counter() - began) / (steps * workers)
+        return statistics.fmean(watts) * (time.perf_counter() - began) / (times * tokens)
     except Exception:  # no pynvml, a device without a meter, or NVML's own refusal
         return None
 

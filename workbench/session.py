@@ -1,7 +1,7 @@
 """The Python face: `Workbench` starts runs, `Run` is the handle of one. The engine works in a thread of its own.
 
 In: tasks and wishes. Out: events in the run log; everything a handle shows is read from them. Above: people, `cli`,
-notebooks. Below: `driver` (one run), `log`, `hogwild.collaboration.advance` (one step over all runs of the engine).
+notebooks. Below: `driver` (one run), `log`, `hogwild.stepping.advance` (one step over all runs of the engine).
 """
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ import torch
 from twin import relative_error
 
 from hogwild import Collaboration, Engine, Layout, Prompting, Sampling, State, collaboration
-from hogwild.collaboration import Brief, Happening, advance
+from hogwild.collaboration import Brief, Happening
 from hogwild.errors import ContextOverflow, HogwildError, ViewError
 from hogwild.sampling import choose
+from hogwild.stepping import advance
 
 CHAINS: tuple[Sequence[scripted_model.Piece], ...] = (
     ["# Alice\n", "A1 ", "A2 ", "A3."],

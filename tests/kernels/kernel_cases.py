@@ -183,9 +183,11 @@ def fuse_in(engine: object) -> list[int]:
 
 def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False, fused: bool = False) -> list[float]:
     """Largest differences of logits between an engine on the kernels and one on plain torch, step by step: a prompt,
-    headers of several lengths, then decoding while blocks grow, one is frozen and a worker joins; then with shares.
+    headers of several lengths, then decoding while blocks grow, two steps of which the first engine begins before their
+    tokens are known; one is frozen and a worker joins; then with shares.
     graphs: every decoding step has to have run as a CUDA graph. fused: the first engine's layers are fused."""
-    from hogwild import Engine, Feed
+    from hogwild import Engine, Feed, Sampling
+    from hogwild.sampling import Sampler, choose
 
     engines = [Engine.from_pretrained(folder, dtype="float32", device=device) for _ in range(2)]
     if engines[0].model.config.model_type == "gpt_oss":
@@ -193,6 +195,7 @@ def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False, fus
     told = fuse_in(engines[0]) if fused else None
     engines[0]._runner.use_kernels()
     engines[1]._runner._kernels = None
+    engines[0]._runner.runs_ahead, engines[1]._runner.runs_ahead = True, False
     differences, ends = [], []
     for engine in engines:
         found, prompt = [], engine.prefill([(5 * i) % 90 for i in range(9)])
@@ -200,6 +203,15 @@ def engines_apart(folder: str, device: str = "cpu", *, graphs: bool = False, fus
         found += engine.step([Feed((prompt, b, a), [1, 2, 3]), Feed((prompt, a, b), [4])])
         for token in range(3):
             found += engine.step([Feed((prompt, b, a), [token]), Feed((prompt, a, b), [token + 1])])
+        views, due = [(prompt, b, a), (prompt, a, b)], [5, 6]
+        for going in ((0, 1), (1,)):
+            rows, _ = engine.step_last([Feed(view, [token]) for view, token in zip(views, due, strict=True)])
+            chosen = choose([Sampler(Sampling()) for _ in due], rows, [()] * len(due))
+            views = [views[at] for at in going]
+            engine.run_ahead(views, chosen, going)
+            began, due = engine._runner._ahead, [chosen.ids()[at] for at in going]
+            found += engine.step([Feed(view, [token]) for view, token in zip(views, due, strict=True)])
+            assert engine is engines[1] or (began is not None and found[-1].data_ptr() == began.logits[-1:].data_ptr())
         engine.freeze(b)
         found += engine.step([Feed((prompt, b, c, a), [3]), Feed((b, prompt, a, c), [8])])
         rows, step = engine.step_last([feed := Feed((prompt, b, c, a), [3])], mass=True)

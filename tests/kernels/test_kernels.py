@@ -178,22 +178,28 @@ def test_decoding_in_bfloat16_is_the_same_with_and_without_fusions_on_the_device
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_decoding_on_the_device_waits_for_nothing_but_its_tokens(family: str, tmp_path: Path) -> None:
-    """Steps whose graph is there already, each worker sampling in its own way; anything that waits is an error."""
+    """Steps whose graph is there already, each worker sampling in its own way; anything that waits is an error. Every
+    step but the first is begun before its tokens are known, and then none is: both give the same tokens."""
     engine = Engine.from_pretrained(saved(family, tmp_path), dtype="float32", device="cuda")
     hows = [Sampling(temperature=0.9, seed=1), Sampling(temperature=1.2, top_k=20, top_p=0.9, banned=(3,), seed=2)]
     found = []
-    for _ in range(2):
+    for engine._runner.runs_ahead in (True, False):
         prompt, a, b = engine.prefill(list(range(30))), engine.open_block(), engine.open_block()
         engine.step([Feed((prompt, b, a), [1, 2]), Feed((prompt, a, b), [3])])
-        samplers, written = [Sampler(how) for how in hows], [[1], [3]]
+        samplers, written, begun_at = [Sampler(how) for how in hows], [[1], [3]], 0
         for number in range(12):
             feeds = [Feed((prompt, b, a), written[0][-1:]), Feed((prompt, a, b), written[1][-1:])]
             torch.cuda.set_sync_debug_mode("error" if number >= 2 else "default")
             try:
                 rows, _ = engine.step_last(feeds)
                 chosen = choose(samplers, rows, written)
+                engine.run_ahead([feed.view for feed in feeds], chosen, (0, 1))
             finally:
                 torch.cuda.set_sync_debug_mode("default")
+            began = engine._runner._ahead
+            assert (began is not None) == engine._runner.runs_ahead
+            assert begun_at in (0, rows[0].data_ptr())
+            begun_at = began.logits.data_ptr() if began else 0
             for sampler, text, token in zip(samplers, written, chosen.ids(), strict=True):
                 sampler.advance()
                 text.append(token)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from hogwild import Engine
-from hogwild.collaboration import advance
+from hogwild.stepping import advance
 from toolsets.builtin import BUILTINS
 from toolsets.tool import Tool
 from workbench import events as ev
