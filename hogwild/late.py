@@ -19,7 +19,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-_LOCK = threading.RLock()
+_IMPORT_SYSTEM: Any = importlib.import_module("importlib._bootstrap")
+NEEDED = ("__path__", "__all__")
+"""Of names with two underscores only these execute a module: others are asked of everything in `sys.modules`."""
 
 
 class _Late(ModuleType):
@@ -29,24 +31,46 @@ class _Late(ModuleType):
     """Names that can be given without the module."""
     _after: list[Callable[[], object]]
     """What was asked of the module and is done as soon as it has been executed."""
-    _executing: bool
+    _by: int | None
+    """The thread that executes it; for all others it has nothing before it has everything."""
+
+    def __getattribute__(self, name: str) -> Any:
+        by = None if name.startswith("__") else ModuleType.__getattribute__(self, "__dict__").get("_by")
+        if by not in (None, threading.get_ident()):
+            execute(self)
+        return ModuleType.__getattribute__(self, name)
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._answers:
-            return self._answers[name]
-        if isinstance(execute(self), _Late):  # it is being executed, and looks for what it has not got yet
+        answers = self.__dict__.get("_answers", {})
+        if name in answers:
+            return answers[name]
+        unasked = name.startswith("__") and name not in NEEDED
+        if unasked or isinstance(execute(self), _Late):  # or it is being executed, and has not got the name yet
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return getattr(self, name)
 
     def __dir__(self) -> list[str]:
         return sorted(execute(self).__dict__)
 
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self.__name__,)
+
 
 def execute(module: ModuleType) -> ModuleType:
-    """The module, executed if it was put off; then it is an ordinary one. One thread executes, the others wait."""
-    with _LOCK:
-        if isinstance(module, _Late) and not module._executing:
+    """The module, executed if it was put off; then it is an ordinary one. One thread executes, the others wait, by the
+    import system's own lock: it knows when threads would wait for each other; then one gets what there is so far."""
+    if not isinstance(module, _Late):
+        return module
+    lock = _IMPORT_SYSTEM._get_module_lock(module.__name__)
+    try:
+        lock.acquire()
+    except _IMPORT_SYSTEM._DeadlockError:
+        return module
+    try:
+        if isinstance(module, _Late) and module._by is None:
             _execute(module)
+    finally:
+        lock.release()
     return module
 
 
@@ -54,9 +78,10 @@ def _execute(module: _Late) -> None:
     spec, after = module.__spec__, module._after
     assert spec is not None
     assert spec.loader is not None
-    answers, module._answers, module._executing = module._answers, {}, True
+    answers, module._answers = module._answers, {}
     if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
+    spec._initializing, module._by = True, threading.get_ident()  # type: ignore[attr-defined]  # who imports it waits
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -64,9 +89,10 @@ def _execute(module: _Late) -> None:
         module.__dict__.pop("__path__", None)
         raise
     finally:
-        module._executing = False
+        module._by = None
+        spec._initializing = False  # type: ignore[attr-defined]
     module.__class__ = ModuleType  # type: ignore[assignment]  # nothing of the class is needed any more
-    for name in ("_answers", "_after", "_executing"):
+    for name in ("_answers", "_after", "_by"):
         delattr(module, name)
     for do in after:
         do()
@@ -85,7 +111,7 @@ def put_off(name: str, answers: Callable[[_Late], dict[str, Any]]) -> Iterator[N
     module = module_from_spec(spec)
     module.__class__ = _Late
     assert isinstance(module, _Late)
-    module._executing, module._after = False, []
+    module._by, module._after = None, []
     module._answers = answers(module)
     package, _, own = name.rpartition(".")
     sys.modules[name] = module
@@ -100,12 +126,16 @@ def put_off(name: str, answers: Callable[[_Late], dict[str, Any]]) -> Iterator[N
 def _compiler(module: _Late) -> dict[str, Any]:
     """The decorators of `torch._dynamo` that transformers uses: a mark on a function is made as soon as there is a
     compiler to see it, and a function that is not to be compiled needs nothing before that."""
+    after = module._after
+
+    def at_hand(function: Any) -> bool:
+        return not isinstance(function, FunctionType) or not isinstance(module, _Late) or module._by is not None
 
     def mark(name: str) -> Callable[[Any], Any]:
         def decorate(function: Any) -> Any:
-            if not isinstance(function, FunctionType):
+            if at_hand(function):
                 return getattr(execute(module), name)(function)
-            module._after.append(lambda: getattr(module, name)(function))
+            after.append(lambda: getattr(module, name)(function))
             return function
 
         return decorate
@@ -113,7 +143,7 @@ def _compiler(module: _Late) -> dict[str, Any]:
     def disable(function: Any = None, recursive: bool = True, **how: Any) -> Any:
         if function is None:
             return lambda function: disable(function, recursive, **how)
-        if not isinstance(function, FunctionType):
+        if at_hand(function):
             return execute(module).disable(function, recursive, **how)
         apart: Any = function
 
@@ -125,7 +155,7 @@ def _compiler(module: _Late) -> dict[str, Any]:
             nonlocal apart
             apart = module.disable(function, recursive, **how)
 
-        module._after.append(keep_apart)
+        after.append(keep_apart)
         return called
 
     return {

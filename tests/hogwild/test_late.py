@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import subprocess
 import sys
 import threading
@@ -69,6 +70,49 @@ def test_many_threads_get_one_whole_module(package: Path) -> None:
     assert (seen, executed()) == ([14] * 8, 1)
 
 
+def test_who_comes_while_it_is_executed_waits_for_the_whole(package: Path) -> None:
+    lines = "import threading\nimport slow\nslow.executed.append(1)\ndef early(): return helper()\n"
+    waits = "slow.begun.set()\nslow.goes_on.wait(0.3)\ndef helper(): return 5\n"
+    (package / "__init__.py").write_text(lines + waits, encoding="utf-8")
+    sys.modules["slow"].begun, sys.modules["slow"].goes_on = threading.Event(), threading.Event()
+    with put_off("slow.later", lambda _: {}):
+        import slow.later
+    first = threading.Thread(target=lambda: slow.later.early)
+    first.start()
+    sys.modules["slow"].begun.wait(10)
+    assert slow.later.early() == 5
+    first.join()
+
+
+def test_threads_that_would_wait_for_each_other_go_on(package: Path) -> None:
+    """One executes the module, which imports another one; that is being imported, and waits for the module."""
+    lines = "import slow\nslow.executed.append(1)\nslow.begun.set()\nslow.both.wait(10)\nimport slow.user\n"
+    (package / "__init__.py").write_text(lines + "def tail(): return 1\n", encoding="utf-8")
+    (package.parent / "user.py").write_text(
+        "import slow\nslow.begun.wait(10)\nslow.both.set()\nfrom slow.later import tail\n", encoding="utf-8"
+    )
+    sys.modules["slow"].begun, sys.modules["slow"].both = threading.Event(), threading.Event()
+    with put_off("slow.later", lambda _: {}):
+        import slow.later
+    seen: list[int] = []
+    works = (lambda: slow.later.tail(), lambda: importlib.import_module("slow.user").tail())
+    threads = [threading.Thread(target=lambda do=do: seen.append(do()), daemon=True) for do in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (seen, executed()) == ([1, 1], 1)
+
+
+def test_walks_through_all_modules_do_not_execute_it_and_it_can_be_pickled(package: Path) -> None:
+    with put_off("slow.later", lambda _: {}):
+        import slow.later
+    for name in ("__version__", "__wrapped__", "__warningregistry__"):
+        assert not hasattr(slow.later, name)
+    assert pickle.loads(pickle.dumps(slow.later)) is slow.later
+    assert executed() == 0
+
+
 def test_a_module_that_failed_is_tried_again(package: Path) -> None:
     good = (package / "__init__.py").read_text(encoding="utf-8")
     (package / "__init__.py").write_text(
@@ -117,7 +161,9 @@ print("assigned:", *linear_sum_assignment([[4, 1], [2, 8]])[1])
 from transformers.generation.continuous_batching import PagedAttentionCache
 from transformers.integrations.deepgemm import is_sm100
 import torch
+apart = torch._dynamo.disable
 print("compiled:", torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(2)).tolist())
+print("apart:", apart(lambda x: x + 1)(2))
 print("marked:", is_sm100._dynamo_marked_constant, "torch._dynamo.trace_rules" in sys.modules)
 """
 
@@ -130,5 +176,6 @@ def test_the_modelling_base_is_whole() -> None:
         "read once: True",
         "assigned: 1 0",
         "compiled: [2.0, 2.0]",
+        "apart: 3",
         "marked: True True",
     ], done.stderr[-2000:]
