@@ -10,38 +10,85 @@ Above: `loading.py`, `embedded/training.py`. Below: `hogwild_kernels.compiled`.
 
 from __future__ import annotations
 
-import math
-import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hogwild.room import free_bytes
 from hogwild_kernels import compiled
 
 WORTH_PACKING = 16 << 20
 """Bytes of linear weights; fewer may stay in the processor's caches, where nothing is gained."""
+SAMPLED = 64
+"""Numbers of a parameter that are compared at each use. A change of a few rows only, by a parameter's `data` or by a
+view in numpy, may go unseen; `with torch.no_grad()` and the parameter itself are counted by torch."""
+
+
+class Original:
+    """A parameter of a layer as it was when the layer was packed."""
+
+    def __init__(self, parameter: Tensor) -> None:
+        self.parameter, self.place, self.version = parameter, parameter.data_ptr(), _version(parameter)
+        numbers = parameter.detach().view(-1)
+        self.sample = numbers[:: numbers.numel() // SAMPLED | 1]
+        self.sampled = self.sample.clone()
+
+    def is_still(self, parameter: Tensor) -> bool:
+        """Whether `parameter` is this one, unchanged; torch does not count what is done to its `data`."""
+        return (
+            parameter is self.parameter
+            and parameter.data_ptr() == self.place
+            and _version(parameter) == self.version
+            and torch.equal(self.sample, self.sampled)
+        )
 
 
 class PackedLinear(nn.Linear):
-    """An `nn.Linear` that holds its weights a second time, packed."""
+    """An `nn.Linear` that holds its parameters a second time, packed, until one of them is changed. A copy or a pickle
+    of it is an `nn.Linear`."""
 
-    packed: Tensor
-    packed_bias: Tensor | None
-    """As `compiled.pack` gives it; None where oneDNN multiplies."""
-    packed_version: int
+    packed: tuple[Tensor, Tensor | None] | None
+    """Weight and bias as `compiled.pack` gives them, or the weight for oneDNN; None after a change."""
+    originals: tuple[Original | None, Original | None]
 
     def forward(self, input: Tensor) -> Tensor:
-        usual = input.dtype == self.packed.dtype and input.device == self.packed.device
-        if torch.is_grad_enabled() or self.weight._version != self.packed_version or not usual:
-            return F.linear(input, self.weight, self.bias)
-        if self.packed_bias is not None:
-            return compiled.linear(input, self.packed, self.packed_bias, self.out_features)
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
+        packed, weight, bias = self.packed, self.weight, self.bias
+        if packed is None or not _is_plain(input):
+            return F.linear(input, weight, bias)
+        if not all(_is_still(was, now) for was, now in zip(self.originals, (weight, bias), strict=True)):
+            self.packed, self.originals = None, (None, None)
+            return F.linear(input, weight, bias)
+        if (input.dtype, input.device) != (packed[0].dtype, packed[0].device):
+            return F.linear(input, weight, bias)
+        if packed[1] is not None:
+            return compiled.linear(input, packed[0], packed[1], self.out_features)
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(input, packed[0], bias, "none", [], "")
         return out
+
+    def __reduce__(self) -> Any:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("packed", "originals")}
+        return nn.Linear, (self.in_features, self.out_features, False, "meta"), state
+
+
+def _is_plain(input: Tensor) -> bool:
+    """Whether numbers are asked for, and not a gradient, a trace, or another type."""
+    return type(input) is Tensor and not (
+        torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or torch.is_autocast_enabled("cpu")
+    )
+
+
+def _is_still(original: Original | None, parameter: Tensor | None) -> bool:
+    return parameter is None if original is None else parameter is not None and original.is_still(parameter)
+
+
+def _version(parameter: Tensor) -> int:
+    return 0 if parameter.is_inference() else parameter._version
 
 
 def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:
@@ -54,20 +101,28 @@ def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:
         # A quantised weight, or a part of one that is shared out, is a tensor of its own kind in the same layer.
         and type(module.weight) is nn.Parameter
         and module.weight.device.type == "cpu"
+        and module.weight.is_contiguous()
         and _can_pack(module.weight.dtype)
     ]
     num_bytes = sum(layer.weight.nbytes for layer in layers)
-    if num_bytes < least_bytes or 2 * num_bytes > _free_bytes():
+    if num_bytes < least_bytes or 2 * num_bytes > free_bytes():
         return 0
-    for layer in layers:
-        packed: Any = layer
-        packed.__class__ = PackedLinear
-        if layer.weight.dtype == torch.float32 and compiled.library() is not None:
-            packed.packed, packed.packed_bias = compiled.pack(layer.weight, layer.bias)
-        else:
-            packed.packed, packed.packed_bias = _packed(layer.weight), None
-        packed.packed_version = layer.weight._version
+    try:
+        packed = [_pack(layer) for layer in layers]
+    except RuntimeError:  # of torch, where the process may not have so much memory
+        return 0
+    for layer, parts in zip(layers, packed, strict=True):
+        layer.__class__ = PackedLinear
+        assert isinstance(layer, PackedLinear)
+        layer.packed = parts
+        layer.originals = (Original(layer.weight), None if layer.bias is None else Original(layer.bias))
     return len(layers)
+
+
+def _pack(layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
+    if layer.weight.dtype == torch.float32 and compiled.library() is not None:
+        return compiled.pack(layer.weight, layer.bias)
+    return _packed(layer.weight), None
 
 
 def _packed(weight: Tensor) -> Tensor:
@@ -92,12 +147,3 @@ def _can_pack(dtype: torch.dtype) -> bool:
         return False
     close = 1e-4 if dtype == torch.float32 else 0.05
     return torch.allclose(out.float(), F.linear(rows, weight), atol=close, rtol=close)
-
-
-def _free_bytes() -> float:
-    """Memory that could be taken, where the system tells."""
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-    except OSError:
-        found = None
-    return 1024 * int(found[1]) if found else math.inf
