@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
+BLOCK_COST, PIECE_COST = 4, 5
+"""What a block of keys takes, and what beginning a piece takes besides: its queries are turned anew, and its first keys
+are waited for (measured with eight workers, kernels/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,44 @@ def cut(first: Ints | None, visible: Ints, rows_per_tile: int, block: int, progr
         seen = np.flatnonzero(stops > starts)
         # A piece costs whole blocks, so a tiny segment counts as one.
         blocks = -(-(stops[seen] - starts[seen]) // block)
-        room = max(1, -(-int(blocks.sum()) // share))
-        begun, left = len(pieces), room
         first_item = len(items)
-        for segment, start, stop in zip(seen.tolist(), starts[seen].tolist(), stops[seen].tolist(), strict=True):
-            while start < stop:
-                if left == 0:
-                    items.append((tile, begun, len(pieces)))
-                    begun, left = len(pieces), room
-                end = min(stop, start + left * block)
-                pieces.append((segment, start, end))
-                left -= -(-(end - start) // block)
-                start = end
-        items.append((tile, begun, len(pieces)))
+        for item in _shared_out(blocks.tolist(), share):
+            begun = len(pieces)
+            for at, begin, end in item:
+                start, stop = int(starts[seen[at]]), int(stops[seen[at]])
+                pieces.append((int(seen[at]), start + begin * block, min(start + end * block, stop)))
+            items.append((tile, begun, len(pieces)))
         tiles.append((first_item, len(items)))
     return Tiling(_table(items, 3), _table(pieces, 3), _table(tiles, 2))
+
+
+Packed = list[list[tuple[int, int, int]]]
+"""Per item, the blocks begin..end-1 of segments, as (segment, begin, end)."""
+
+
+def _shared_out(blocks: Sequence[int], share: int) -> Packed:
+    """Segments of so many blocks as at most `share` items, the costliest as cheap as neighbours in this order allow."""
+    cost = -(-(BLOCK_COST * sum(blocks) + PIECE_COST * len(blocks)) // share)
+    while len(items := _packed(blocks, cost)) > share:
+        cost += 1
+    return items
+
+
+def _packed(blocks: Sequence[int], most: int) -> Packed:
+    """Items that cost at most `most`, or are a single block."""
+    items: Packed = [[]]
+    left = most
+    for segment, size in enumerate(blocks):
+        at = 0
+        while at < size:
+            if items[-1] and left < PIECE_COST + BLOCK_COST:
+                items.append([])
+                left = most
+            end = min(size, at + max(1, (left - PIECE_COST) // BLOCK_COST))
+            items[-1].append((segment, at, end))
+            left -= PIECE_COST + (end - at) * BLOCK_COST
+            at = end
+    return items
 
 
 def _table(rows: Sequence[tuple[int, ...]], width: int) -> Ints:

@@ -33,7 +33,7 @@ from kernel_cases import (
 
 from hogwild import Engine, Feed, Sampling
 from hogwild.sampling import Sampler, choose
-from hogwild_kernels.tiling import cut
+from hogwild_kernels.tiling import BLOCK_COST, PIECE_COST, cut
 
 triton = pytest.importorskip("triton", reason="Triton is not installed (pip install 'agent-workbench[gpu]')")
 
@@ -395,5 +395,22 @@ def test_tiles_cover_what_their_rows_see_once_and_share_the_work() -> None:
                     assert stretches[0][0] == low[seen, segment].min()
                     assert stretches[-1][1] == mine[:, segment].max()
                     assert all(a[1] == b[0] for a, b in itertools.pairwise(stretches))
-            work = [(-(-(tiling.pieces[a:b, 2] - tiling.pieces[a:b, 1]) // 64)).sum() for _, a, b in items]
-            assert max(work) <= max(1, -(-sum(work) // max(1, 20 // len(tiling.tiles)))) + segments
+            share = max(1, 20 // len(tiling.tiles))
+            assert len(items) <= share
+            work = [
+                sum(
+                    PIECE_COST + BLOCK_COST * -(-(stop - start) // 64) for _, start, stop in tiling.pieces[a:b].tolist()
+                )
+                for _, a, b in items
+            ]
+            assert max(work) <= -(-sum(work) // share) + 2 * PIECE_COST + BLOCK_COST
+
+
+def test_many_short_segments_are_shared_out_as_what_they_take() -> None:
+    """Eight workers of 64 tokens over 8,192 in 16 programs: beginning a piece takes longer than a block of keys."""
+    visible = np.array([[8192] + [64] * 8] * 8, dtype=np.int32)
+    tiling = cut(None, visible, 8, 128, 16)
+    pieces = [tiling.pieces[begin:end].tolist() for _, begin, end in tiling.items]
+    assert len(pieces) == 16
+    assert max(sum(-(-(stop - start) // 128) for _, start, stop in item) for item in pieces) == 5
+    assert max(len(item) for item in pieces) == 3
