@@ -163,33 +163,44 @@ class _Loader:
         return tool
 
     def _code(self, row: Row) -> Tool:
-        facts = code_facts(row.content["code"], row.name)
         effect: Effect = "write" if row.content.get("effect") == "write" else "read"
-        returned = facts.returned
-        return Tool(
-            name=row.name,
-            description=facts.documentation.summary or row.name.replace("_", " "),
-            parameters=facts.schema(),
-            function=_Sandboxed(
-                row.content["code"], row.name, self._sandbox, bool(self._unsafe & {row.name, row.row_id})
-            ),
-            returns=kind_of(followed(returned, returned)),
-            effect=effect,
-            # Nothing outside can be reached from the sandbox, but the code may draw a random number or read the clock.
-            idempotent=False,
-            policy=CallPolicy(timeout_s=2 * LIMITS.time_s),
-            trusted=False,
-            returns_schema=returned,
-            details=facts.documentation.details,
-            examples=facts.documentation.examples,
-        )
+        unsafe = bool(self._unsafe & {row.name, row.row_id})
+        return sandboxed(row.name, row.content["code"], effect=effect, sandbox=self._sandbox, unsafe=unsafe)
+
+
+def sandboxed(
+    name: str, code: str, *, effect: Effect = "read", sandbox: Sandbox | None = None, unsafe: bool = False
+) -> Tool:
+    """The function `name` of some code as a tool whose calls run in the sandbox; raises ToolDefinitionError."""
+    facts = code_facts(code, name)
+    returned = facts.returned
+    return Tool(
+        name=name,
+        description=facts.documentation.summary or name.replace("_", " "),
+        parameters=facts.schema(),
+        function=_Sandboxed(code, name, sandbox, unsafe),
+        returns=kind_of(followed(returned, returned)),
+        effect=effect,
+        # Nothing outside can be reached from the sandbox, but the code may draw a random number or read the clock.
+        idempotent=False,
+        policy=CallPolicy(timeout_s=2 * LIMITS.time_s),
+        trusted=False,
+        returns_schema=returned,
+        details=facts.documentation.details,
+        examples=facts.documentation.examples,
+    )
+
+
+def code_of(tool: Tool) -> str | None:
+    """The code of a tool whose calls run in the sandbox; None for any other."""
+    return tool.function.code if isinstance(tool.function, _Sandboxed) else None
 
 
 class _Sandboxed:
     """A function whose body runs in the sandbox."""
 
     def __init__(self, code: str, name: str, sandbox: Sandbox | None, unsafe: bool) -> None:
-        self.__name__ = name
+        self.__name__, self.code = name, code
         self._source, self._sandbox, self._unsafe = with_usual_imports(code), sandbox, unsafe
 
     def __call__(self, **arguments: Any) -> Any:

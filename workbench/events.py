@@ -49,6 +49,16 @@ class Shown(TypedDict):
     why: dict[str, Any]
 
 
+class ToolCode(TypedDict):
+    """The code of a tool that is not of the standard set. of: person, a function that was handed over, with its
+    imports; library, code that runs in the sandbox."""
+
+    name: str
+    of: str
+    code: str
+    effect: str
+
+
 class Origin(TypedDict):
     """Where a fork left its parent: after event `seq` of run `run_id`."""
 
@@ -91,6 +101,7 @@ class RunStarted:
     settings: dict[str, Any]
     tools: list[str]
     parent: Origin | None = None
+    sources: list[ToolCode] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

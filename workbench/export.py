@@ -19,13 +19,11 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from workbench.events import Event
+from workbench.export_again import again_source, concept_rows, tool_cells
 from workbench.export_place import checked, write_whole
 from workbench.record import Picture, Record
 from workbench.static_view import escaped, preformatted, table_html
 from workbench.stored import StoredRun, page
-
-REPEATED_SETTINGS = ("max_tokens", "max_run_tokens", "temperature", "attention", "guided_calls", "device", "dtype")
-"""The settings that `Workbench(...)` takes beside model, workers, layout and seed."""
 
 _PANEL_TITLE = """\
 ## The run, step by step
@@ -101,6 +99,8 @@ def notebook(record: Record, stored: StoredRun | None = None) -> NotebookNode:
         ("lanes", _drawn("record.lanes", record.lanes)),
         ("calls-title", "## Calls"),
         ("calls", _drawn("record.calls", record.calls)),
+        *_tools(data),
+        *_shown(data),
         ("timeline-title", "## Timeline"),
         ("timeline", _drawn("record.timeline", record.timeline)),
         ("figures-title", "## Figures"),
@@ -109,7 +109,7 @@ def notebook(record: Record, stored: StoredRun | None = None) -> NotebookNode:
         ("log-title", "## The run in the log"),
         ("log", new_code_cell(_FROM_LOG)),
         ("again-title", "## Once more\n\nThe same task with the same settings; on the same machine, the same tokens."),
-        ("again", new_code_cell(_again_source(data))),
+        ("again", new_code_cell(again_source(data))),
         ("compare", new_code_cell(_COMPARE)),
     ]
     made: NotebookNode = new_notebook(
@@ -132,6 +132,34 @@ def _panel(stored: StoredRun) -> NotebookNode:
     output = new_output("display_data", stored._repr_mimebundle_())
     cell: NotebookNode = new_code_cell(source, outputs=[output], metadata={"jupyter": {"source_hidden": True}})
     return cell
+
+
+def _tools(data: dict[str, Any]) -> list[tuple[str, str | NotebookNode]]:
+    made: list[tuple[str, str | NotebookNode]] = []
+    for number, (source, result) in enumerate(tool_cells(data)):
+        shown = {"text/html": preformatted(result), "text/plain": result}
+        outputs = [new_output("display_data", shown)] if result else []
+        made.append((f"tool-{number}", new_code_cell(source, outputs=outputs)))
+    return (
+        [("tools-title", "## The tools\n\nThose that were called, and those that were handed over."), *made]
+        if made
+        else []
+    )
+
+
+def _shown(data: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = concept_rows(data)
+    heads = ("kind", "name", "version", "why")
+    return (
+        [
+            (
+                "shown",
+                f"## From the library\n\nWhat stood in the prompt, and why it was found.\n\n{table_html(heads, rows)}",
+            )
+        ]
+        if rows
+        else []
+    )
 
 
 def _named(name: str, cell: NotebookNode) -> NotebookNode:
@@ -189,23 +217,3 @@ def _record_source(record: Record) -> str:
         "# What was recorded. Everything below draws from it, so no log and no model is needed.\n"
         f"from workbench.record import Record\n\nrecord = Record.from_json(r'''{stored}''')"
     )
-
-
-def _again_source(data: dict[str, Any]) -> str:
-    settings = {"model": data["model"], "workers": len(data["lanes"]), "layout": data["layout"], "seed": data["seed"]}
-    logged = {"guided_calls": False, **data["settings"]}  # older runs were not guided, and say nothing of it
-    settings |= {name: logged[name] for name in REPEATED_SETTINGS if name in logged}
-    given = {name: repr(value) for name, value in settings.items()}
-    lines = ["from workbench import Workbench", ""]
-    if str(data["model"]).startswith("~"):
-        lines.insert(0, "import os\n")
-        given["model"] = f"os.path.expanduser({data['model']!r})"
-    lines += [f"task = {_literal(data['task'])}", ""]
-    lines += [f"workbench = Workbench({', '.join(f'{name}={value}' for name, value in given.items())})"]
-    return "\n".join([*lines, "again = workbench.run(task)", "again"])
-
-
-def _literal(text: str) -> str:
-    """A Python string that reads as the text does, where that is possible."""
-    plain = "\n" in text and "\\" not in text and '"""' not in text and not text.endswith('"')
-    return f'"""{text}"""' if plain and all(line.isprintable() for line in text.split("\n")) else repr(text)

@@ -177,6 +177,7 @@ class Host:
     def _started(self, run: Run, driver: Driver) -> ev.RunStarted:
         assert self.engine is not None
         from workbench.replay import versions
+        from workbench.sources import sources_of
 
         return ev.RunStarted(
             task=run._task,
@@ -189,6 +190,7 @@ class Host:
             workers=list(driver.spec.workers),
             settings=self._settings(run),
             tools=list(driver.calls.tools),
+            sources=sources_of(driver.calls.tools),
         )
 
     def _settings(self, run: Run) -> dict[str, Any]:

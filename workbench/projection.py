@@ -126,6 +126,8 @@ class RunView:
     calls: dict[str, CallView] = field(default_factory=dict)
     blocks: dict[int, BlockView] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
+    shown: list[tuple[str, ev.Shown]] = field(default_factory=list)
+    """Rows of the library that stood in the prompt, each with `tool` or `concept` before it."""
     tokens: int = 0
     started_at: float | None = None
     last_at: float | None = None
@@ -160,6 +162,8 @@ class RunView:
                 self._block_changed(payload)
             case ev.RunStarted() | ev.WorkerAdded() | ev.WorkerStateChanged() | ev.RunFinished() as payload:
                 self._course_changed(payload)
+            case ev.LibraryShown() as payload:
+                self.shown += [(payload.library, row) for row in payload.rows]
             case ev.UnknownEvent():
                 pass
         return self.moments[known:]

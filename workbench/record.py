@@ -15,7 +15,7 @@ from workbench import static_view
 from workbench.events import Event
 from workbench.privacy import scrub
 from workbench.projection import RunView
-from workbench.snapshot import snapshot
+from workbench.snapshot import plain, snapshot
 
 PASSING = ("decoding", "waiting")
 """States that come and go with every call: the bars show them, the table does not."""
@@ -51,7 +51,12 @@ class Record:
 
     @classmethod
     def from_view(cls, view: RunView) -> Self:
-        return cls(scrub(snapshot(view), os.path.expanduser("~")))
+        started = view.started
+        more = {
+            "sources": plain([dict(one) for one in started.sources] if started else []),
+            "shown": plain([{"library": library, **row} for library, row in view.shown]),
+        }
+        return cls(scrub(snapshot(view) | more, os.path.expanduser("~")))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -4,6 +4,7 @@ import ast
 import errno
 import html
 import json
+import math
 import os
 import re
 import stat
@@ -20,6 +21,8 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from staged_runs import HOSTILE, QUESTIONS, RUN_ID, Story, raw_call, worksheet
 
+from toolsets.builtin import BUILTINS
+from toolsets.standard import STANDARD
 from workbench import Workbench, static_view
 from workbench import events as ev
 from workbench.errors import UsageError, WorkbenchError
@@ -71,7 +74,8 @@ def test_the_notebook_holds_the_whole_run_in_order(tmp_path: Path) -> None:
     nbformat.validate(made)
     assert [cell.id for cell in made.cells] == [
         "title", "task", "settings", "answer", "panel-title", "panel", "lanes-title", "record", "lanes", "calls-title",
-        "calls", "timeline-title", "timeline", "figures-title", "figures", "proof-title", "proof", "log-title", "log",
+        "calls", "tools-title", "tool-0", "tool-1", "tool-2", "tool-3",
+        "timeline-title", "timeline", "figures-title", "figures", "proof-title", "proof", "log-title", "log",
         "again-title", "again", "compare",
     ]  # fmt: skip
     assert RUN_ID in cell(made, "title").source
@@ -145,9 +149,44 @@ def test_the_task_is_run_again_with_the_settings_it_was_run_with(tmp_path: Path)
     source = cell(exported(tmp_path, worksheet(settings={"max_tokens": 90, "attention": True})), "again").source
     assert 'task = """1. What is the gcd of 48 and 36?\n2. How' in source
     how = "Workbench(model='embedded', workers=2, layout='contiguous', seed=7, max_tokens=90, attention=True, "
-    assert f"{how}guided_calls=False)" in source  # as runs were before there was a guide
-    source = cell(exported(tmp_path, worksheet(settings={"guided_calls": True})), "again").source
-    assert "seed=7, guided_calls=True)" in source
+    tools = "tools=['gcd', 'days_between', 'reverse_text', 'percent_of']"
+    assert f"{how}guided_calls=False, {tools})" in source  # as runs were before there was a guide
+    source = cell(exported(tmp_path, worksheet(settings={"guided_calls": True}, tools=list(BUILTINS))), "again").source
+    assert "seed=7, guided_calls=True)" in source, "the usual tools need no naming"
+    source = cell(exported(tmp_path, worksheet(tools=list(STANDARD))), "again").source
+    assert "tools='standard'" in source
+
+
+def test_the_task_is_run_again_with_its_tools_and_what_it_knew_of_the_library(tmp_path: Path) -> None:
+    code = 'def twice(n: int) -> int:\n    """Twice."""\n    return 2 * n'
+    own = {"name": "thrice", "of": "person", "code": "def thrice(n): return 3 * n", "effect": "read"}
+    events = worksheet(
+        tools=["gcd", "thrice", "twice", "delete", "remote", "x\nimport os", "found"],
+        sources=[
+            own,
+            {"name": "twice", "of": "library", "code": code, "effect": "read"},
+            {**own, "name": "delete", "effect": "write"},
+        ],
+        settings={"front": "python", "memory": "fixed", "policy": {"timeout_s": 3}, "approve": "none"},
+    )
+    row = ev.Shown(row="t", name="found", version=3, why={"view": "cue", "exemplar": "<b>twice</b>"})
+    events.append(ev.Event(RUN_ID, len(events) + 1, events[-1].time, ev.LibraryShown("tool", [row])))
+    made = exported(tmp_path, events)
+    source = cell(made, "again").source
+    assert "tools=['gcd', thrice, twice]" in source
+    assert "only the run's process had them: 'delete', 'remote', 'x\\nimport os'." in source
+    assert "front='python'" in source
+    assert "memory='fixed'" in source
+    assert "approve='none'" in source
+    assert "workbench.run(task, policy={'timeout_s': 3})" in source
+    assert "sandboxed('twice'" in cell(made, "tool-1").source
+    assert "found" in cell(made, "shown").source
+    assert "&lt;b&gt;twice" in cell(made, "shown").source
+    assert shown(made, "tool-3")["text/plain"] == "12", "gcd, as it was called"
+    space: dict[str, Any] = {}
+    for number in range(4):
+        exec(cell(made, f"tool-{number}").source, space)
+    assert (space["thrice"](2), space["gcd"](4, 6), space["twice"].trusted) == (6, 2, False)
 
 
 def test_hostile_text_is_shown_and_never_acted_upon(tmp_path: Path) -> None:
@@ -329,16 +368,23 @@ def test_executed_from_top_to_bottom_the_notebook_finds_its_run_and_does_it_agai
     assert printed(made, "compare").rstrip().endswith("recorded.")
 
 
+def thrice(n: int) -> int:
+    """Three times a number."""
+    return math.prod([3, n])
+
+
 def test_executed_the_notebook_of_a_run_proves_it_without_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Workbench(data_dir=tmp_path / "elsewhere", max_tokens=40) as bench:
+    with Workbench(data_dir=tmp_path / "elsewhere", max_tokens=40, tools=["gcd", "mean", thrice]) as bench:
         run = bench.run("1. What is the gcd of 48 and 36?")
         assert run.wait(60)
         made = nbformat.read(run.export(tmp_path / "run.ipynb"), as_version=4)
     assert str(tmp_path) not in (tmp_path / "run.ipynb").read_text()
-    made.cells = [cell for cell in made.cells if cell.id not in ("again", "compare")]
     ran = executed(made, tmp_path, monkeypatch)
+    assert "same answer as recorded" in printed(ran, "compare"), "the same tools are offered once more"
+    assert "import math" in cell(ran, "tool-0").source
+    assert "def thrice" in cell(ran, "tool-0").source
     assert re.match(r"Proved: all \d+ choices of \d+ steps are identical", printed(ran, "proof"))
     assert printed(ran, "log").startswith("The log of this machine does not hold this run")
 

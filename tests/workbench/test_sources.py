@@ -1,0 +1,74 @@
+"""Which tools' code a run's log keeps, and that it stands by itself."""
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from toolsets.shelf import sandboxed
+from toolsets.standard import STANDARD
+from toolsets.tool import Tool, tool
+from workbench.sources import sources_of, standalone
+
+FACTOR = 3
+
+
+def scaled(n: int, how: Literal["up", "down"] = "up") -> float:
+    """A number, scaled."""
+    root = max(math.sqrt(one * one) for one in (n,))
+    return root * FACTOR if how == "up" else root / FACTOR
+
+
+@tool(effect="write")
+def kept(text: str) -> str:
+    """A text, kept."""
+    return Path(text).name
+
+
+def leaning(n: int) -> float:
+    """Leans on a helper of this file."""
+    return scaled(n)
+
+
+def closed(by: int) -> Callable[[int], int]:
+    def inner(n: int) -> int:
+        """Times something that its code does not say."""
+        return n * by
+
+    return inner
+
+
+@functools.lru_cache
+def cached(n: int) -> int:
+    """A number, remembered."""
+    return n
+
+
+def test_the_code_of_an_own_function_defines_it_anywhere() -> None:
+    for function, given, value in ((scaled, 2, 6.0), (kept.function, "a/b", "b"), (cached, 4, 4)):
+        code = standalone(function)
+        assert code is not None
+        space: dict[str, Any] = {}
+        exec(code, space)
+        assert space[function.__name__](given) == value
+    assert "import math" in (standalone(scaled) or "")
+
+
+@pytest.mark.parametrize("function", [leaning, closed(2), lambda n: n, len, "x".join], ids=repr)
+def test_what_does_not_stand_by_itself_is_left_out(function: Any) -> None:
+    assert standalone(function) is None
+
+
+def test_only_tools_that_are_not_in_the_standard_set_are_kept() -> None:
+    code = 'def twice(n: int) -> int:\n    """Twice."""\n    return 2 * n'
+    offered = [STANDARD["gcd"], Tool.from_function(scaled), kept, Tool.from_function(leaning), sandboxed("twice", code)]
+    found = sources_of({one.name: one for one in offered})
+    assert [(one["name"], one["of"], one["effect"]) for one in found] == [
+        ("scaled", "person", "read"),
+        ("kept", "person", "write"),
+        ("twice", "library", "read"),
+    ]
+    assert found[2]["code"] == code
