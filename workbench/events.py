@@ -51,7 +51,7 @@ class Shown(TypedDict):
 
 class ToolCode(TypedDict):
     """The code of a tool that is not of the standard set. of: person, a function that was handed over, with its
-    imports; library, code that runs in the sandbox."""
+    imports; library, code that runs in the sandbox; process, none that stands by itself."""
 
     name: str
     of: str

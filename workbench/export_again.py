@@ -23,9 +23,9 @@ REPEATED_SETTINGS: Final = (
 
 def tool_cells(data: dict[str, Any]) -> list[tuple[str, str]]:
     """A cell for each tool that was called or whose code the run knows, with what a recorded call gave."""
-    sources = _sources(data)
+    sources, gone = _sources(data), _process_only(data)
     called = [call["tool"] for call in data["calls"]]
-    names = dict.fromkeys([*sources, *(name for name in called if name in STANDARD)])
+    names = dict.fromkeys([*sources, *(name for name in called if name in STANDARD and name not in gone)])
     return [
         _own(sources[name]) if name in sources else _standard(name, [c for c in data["calls"] if c["tool"] == name])
         for name in names
@@ -73,7 +73,8 @@ def _tools(data: dict[str, Any]) -> tuple[str, list[str]]:
     names = [name for name in data["tools"] if name not in recalled]
     # Executing a notebook must not make a change once more that the run made.
     own = {name for name, one in _sources(data).items() if one["effect"] == "read"}
-    gone = [name for name in names if name not in own and name not in STANDARD]
+    known = {*_sources(data), *_process_only(data)}
+    gone = [name for name in names if name not in own and (name not in STANDARD or name in known)]
     kept = [name for name in names if name not in gone]
     if kept == list(BUILTINS) or (not kept and not gone):
         return "", gone
@@ -84,7 +85,11 @@ def _tools(data: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _sources(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By name; a name stands in code as it is, so one that is none is left out."""
-    return {one["name"]: one for one in data.get("sources", []) if one["name"].isidentifier()}
+    return {one["name"]: one for one in data.get("sources", []) if one["code"] and one["name"].isidentifier()}
+
+
+def _process_only(data: dict[str, Any]) -> set[str]:
+    return {one["name"] for one in data.get("sources", []) if not one["code"]}
 
 
 def _own(source: dict[str, Any]) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """The code of a run's tools, as its log keeps it, so that an exported run shows it and can be done again.
 
 In: the tools that a run offers. Out: `ToolCode` values, for those that are not of the standard set and whose code
-stands by itself: a person's own functions, with the imports that they need, and code of the library. Left out is what
-only its process knows: a tool of an MCP server, a function that calls others of its notebook, a bound method.
+stands by itself: a person's own functions, with the imports that they need, and code of the library. Without code is
+what only its process knows: a tool of an MCP server, a function that calls others of its notebook, a bound method.
 Neighbours: `host` puts them into `run_started`, `export_again` writes cells of them.
 """
 
@@ -27,8 +27,8 @@ _UNKNOWN: Final = object()
 
 
 def sources_of(tools: Mapping[str, Tool]) -> list[ToolCode]:
-    """The code of those tools that have some, in their order."""
-    others = {name: tool for name, tool in tools.items() if BUILTINS.get(name) is not tool and tool.server is None}
+    """The code of those tools that are not of the standard set, in their order; empty where it is not known."""
+    others = {name: tool for name, tool in tools.items() if BUILTINS.get(name) is not tool}
     if not others:
         return []
     # Not needed for the usual run, whose first token is waited for.
@@ -40,10 +40,11 @@ def sources_of(tools: Mapping[str, Tool]) -> list[ToolCode]:
         if STANDARD.get(name) is tool:
             continue
         code, of = code_of(tool), "library"
-        if code is None:
+        if code is None and tool.server is None:
             code, of = standalone(tool.function), "person"
-        if code is not None and name.isidentifier() and len(code) <= MOST_CHARS:
-            found.append(ToolCode(name=name, of=of, code=code, effect=tool.effect))
+        if code is None or not name.isidentifier() or len(code) > MOST_CHARS:
+            code, of = "", "process"
+        found.append(ToolCode(name=name, of=of, code=code, effect=tool.effect))
     return found
 
 

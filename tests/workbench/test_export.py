@@ -161,11 +161,12 @@ def test_the_task_is_run_again_with_its_tools_and_what_it_knew_of_the_library(tm
     code = 'def twice(n: int) -> int:\n    """Twice."""\n    return 2 * n'
     own = {"name": "thrice", "of": "person", "code": "def thrice(n): return 3 * n", "effect": "read"}
     events = worksheet(
-        tools=["gcd", "thrice", "twice", "delete", "remote", "x\nimport os", "found"],
+        tools=["gcd", "lcm", "thrice", "twice", "delete", "remote", "x\nimport os", "found"],
         sources=[
             own,
             {"name": "twice", "of": "library", "code": code, "effect": "read"},
             {**own, "name": "delete", "effect": "write"},
+            {"name": "lcm", "of": "process", "code": "", "effect": "read"},  # not the one of the standard set
         ],
         settings={"front": "python", "memory": "fixed", "policy": {"timeout_s": 3}, "approve": "none"},
     )
@@ -174,7 +175,7 @@ def test_the_task_is_run_again_with_its_tools_and_what_it_knew_of_the_library(tm
     made = exported(tmp_path, events)
     source = cell(made, "again").source
     assert "tools=['gcd', thrice, twice]" in source
-    assert "only the run's process had them: 'delete', 'remote', 'x\\nimport os'." in source
+    assert "only the run's process had them: 'lcm', 'delete', 'remote', 'x\\nimport os'." in source
     assert "front='python'" in source
     assert "memory='fixed'" in source
     assert "approve='none'" in source

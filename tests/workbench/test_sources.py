@@ -62,13 +62,14 @@ def test_what_does_not_stand_by_itself_is_left_out(function: Any) -> None:
     assert standalone(function) is None
 
 
-def test_only_tools_that_are_not_in_the_standard_set_are_kept() -> None:
+def test_tools_that_are_not_in_the_standard_set_are_kept_with_their_code() -> None:
     code = 'def twice(n: int) -> int:\n    """Twice."""\n    return 2 * n'
     offered = [STANDARD["gcd"], Tool.from_function(scaled), kept, Tool.from_function(leaning), sandboxed("twice", code)]
     found = sources_of({one.name: one for one in offered})
     assert [(one["name"], one["of"], one["effect"]) for one in found] == [
         ("scaled", "person", "read"),
         ("kept", "person", "write"),
+        ("leaning", "process", "read"),
         ("twice", "library", "read"),
     ]
-    assert found[2]["code"] == code
+    assert [one["code"] for one in found[2:]] == ["", code]
