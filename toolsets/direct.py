@@ -8,10 +8,13 @@ the same `CallResult`.
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
+from io import IOBase
+from itertools import islice
 from typing import Any, Final, Literal
 
 from toolsets.arguments import fit_arguments
@@ -22,6 +25,9 @@ from toolsets.tool import Tool
 
 MAX_TEXT: Final = 4_000
 """Characters of a result that a worker is given; a longer one is cut, with a note."""
+
+MAX_ITEMS: Final = 100_000
+"""Of a generator; one that gives more is not waited for."""
 
 _DECIMALS: Final = 6
 _MAX_NAMES: Final = 30
@@ -52,7 +58,7 @@ def run_direct(
     if tool is None:
         return _failed(_unknown_tool(call.name, tools), clock() - start)
     try:
-        value = tool.function(**fit_arguments(tool, call.arguments))
+        value = whole(tool.function(**fit_arguments(tool, call.arguments)))
         text = _capped(render_result(value))
     except (ToolsetError, ValueError) as error:
         return _failed(_message(error), clock() - start)
@@ -62,12 +68,33 @@ def run_direct(
     return CallResult("succeeded", text, value, None, clock() - start)
 
 
+def whole(value: Any) -> Any:
+    """What a function returned, with a generator's items as a list: a result must be one that can be read twice.
+
+    >>> whole(n * n for n in range(4))
+    [0, 1, 4, 9]
+    """
+    if not isinstance(value, Iterator) or isinstance(value, IOBase):
+        return value
+    items = list(islice(value, MAX_ITEMS + 1))
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"It gave more than {MAX_ITEMS:,} items: let it end after fewer.")
+    return items
+
+
 def render_result(value: Any) -> str:
-    """A value as the short text that a model reads.
+    """A value as the short text that a model reads; raises ValueError for one that holds itself.
 
     >>> [render_result(value) for value in (42, 2.50, 1 / 3, True, [1, 2.0], date(2024, 2, 29))]
     ['42', '2.5', '0.333333', 'yes', '[1, 2]', '2024-02-29']
     """
+    try:
+        return _render(value)
+    except RecursionError:
+        raise ValueError("The result holds itself or is nested too deeply: return a flat list or record.") from None
+
+
+def _render(value: Any) -> str:
     if isinstance(value, str):
         return well_formed(value)
     if value is None:
@@ -76,17 +103,51 @@ def render_result(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float | Decimal):
         return _render_decimal(value)
+    if isinstance(value, int):
+        return _render_integer(value)
     if isinstance(value, date):
         return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_render_item(key)}: {_render_item(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):  # their order is drawn anew by every process
+        return "[" + ", ".join(sorted(map(_render_item, value), key=_by_size)) + "]"
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_render_item, value)) + "]"
-    return str(value)
+    plain = _told_as(value)
+    return str(value) if plain is value else _render(plain)
+
+
+def _by_size(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
+
+
+def _told_as(value: Any) -> Any:
+    """A record for what has fields, a table's rows, an array's items, a choice's value; anything else as it is."""
+    kind = type(value)
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    if isinstance(names := getattr(kind, "model_fields", None), dict):  # pydantic's
+        return {name: getattr(value, name) for name in names}
+    if hasattr(kind, "to_dict") and hasattr(value, "columns"):  # a data frame's
+        return value.to_dict("records")
+    return value.tolist() if hasattr(kind, "tolist") and hasattr(kind, "dtype") else value
+
+
+def _render_integer(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python's own limit
+        return f"a whole number of about {int(value.bit_length() * 0.30103):,} digits"
 
 
 def _render_item(value: Any) -> str:
-    text = render_result(value)
+    value = value.value if isinstance(value, Enum) else value
+    text = _render(value)
     return json.dumps(text, ensure_ascii=False) if isinstance(value, str) else text
 
 

@@ -100,7 +100,7 @@ def _tell_by_pydantic(hints: Mapping[str, Any], returned: bool) -> Told:
         schemas={name: _untitled(schema) for (name, _), schema in schemas.items()},
         definitions={name: _untitled(schema) for name, schema in shared.get("$defs", {}).items()},
         readers={name: adapter.validate_python for name, adapter in adapters.items()},
-        writers={name: partial(adapter.dump_python, mode="json") for name, adapter in adapters.items()},
+        writers={name: partial(adapter.dump_python, mode="json", warnings=False) for name, adapter in adapters.items()},
         untold=untold,
     )
 

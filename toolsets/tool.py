@@ -5,6 +5,7 @@ In: a Python function with type hints and a docstring. Out: a `Tool`, a plain va
 against `Tool.parameters`; `executor` obeys effect, policy and caps; prompts show `Tool.line()` or `Tool.schema()`.
 """
 
+import functools
 import inspect
 import json
 import typing
@@ -75,13 +76,13 @@ class Tool:
         trusted: bool = True,
     ) -> "Tool":
         """Read name, description and schema off a function; raises ToolDefinitionError where one is missing."""
-        name = getattr(function, "__name__", type(function).__name__)
+        name = getattr(_beneath(function), "__name__", type(function).__name__)
         if not name.isidentifier():
             raise ToolDefinitionError(f"A function named {name!r} cannot become a tool: give it a plain name with def.")
         if max_concurrent is not None and max_concurrent < 1:
             raise ToolDefinitionError(f"max_concurrent of {name} is {max_concurrent}: give a number of 1 or more.")
         hints = _type_hints(name, function)
-        documentation = read_docstring(function)
+        documentation = read_docstring(_documented(function))
         if not documentation.summary:
             raise ToolDefinitionError(f"{name} has no docstring: its first line is what a model is told, so write one.")
         parameters, readers = _parameters(name, function, hints, documentation)
@@ -106,9 +107,9 @@ class Tool:
 
     @property
     def is_async(self) -> bool:
-        """Whether calling the function gives something to await."""
+        """Whether calling the function gives something to await, or an async generator."""
         call = getattr(self.function, "__call__", None)  # noqa: B004 - an object whose __call__ is async counts
-        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+        return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (self.function, call))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A decorated function stays one that can be called."""
@@ -133,7 +134,7 @@ class Tool:
         texts = []
         for name, schema in self.parameters.get("properties", {}).items():
             default = f" = {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ""
-            texts.append(f"{name}: {_type_text(schema)}{default}")
+            texts.append(f"{name}: {_type_text(schema, self.parameters)}{default}")
         return texts
 
 
@@ -178,7 +179,26 @@ def tool(
     return made if function is None else made(function)
 
 
+def _beneath(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that was written, where it was decorated or some arguments of it are given already."""
+    while True:
+        inner = function.func if isinstance(function, functools.partial) else inspect.unwrap(function)
+        if inner is function:
+            return inner
+        function = inner
+
+
+def _documented(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Who says what it does: a callable object whose class says nothing, in its `__call__`."""
+    inner = _beneath(function)
+    plain = inspect.isroutine(inner) or inspect.isclass(inner)
+    return inner if plain or inspect.getdoc(inner) else type(inner).__call__
+
+
 def _type_hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    if inspect.isclass(function):
+        raise ToolDefinitionError(f"{name} is a class, which cannot become a tool: give a function that makes one.")
+    function = _beneath(function)
     plain = inspect.isfunction(function) or inspect.ismethod(function) or inspect.isbuiltin(function)
     try:
         return typing.get_type_hints(function if plain else type(function).__call__, include_extras=True)
@@ -192,7 +212,12 @@ def _parameters(
     name: str, function: Callable[..., Any], hints: Mapping[str, Any], documentation: Documentation
 ) -> tuple[JsonSchema, Mapping[str, Reader]]:
     """The JSON Schema of the arguments, and the readers of those that need one."""
-    parameters = inspect.signature(function).parameters
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError as error:
+        raise ToolDefinitionError(
+            f"{name} does not say what it takes: call it in a function with type hints."
+        ) from error
     told = tell_hints({p: hints[p] for p in parameters if p in hints})
     properties: dict[str, JsonSchema] = {}
     for parameter in parameters.values():
@@ -250,13 +275,14 @@ def _returned(hints: Mapping[str, Any]) -> JsonSchema:
     return schema | ({"$defs": told.definitions} if told.definitions else {})
 
 
-def _type_text(schema: Mapping[str, Any]) -> str:
+def _type_text(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     """A type in the few words of a signature: `int`, `"up" | "down"`, `text | none`."""
-    choices = schema.get("enum")
+    schema = followed(schema, root)
+    choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if isinstance(choices, list) and len(choices) <= _MAX_CHOICES:
         return " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
     if schema.get("type") == "null":
         return "none"
     if isinstance(options := schema.get("anyOf"), list):
-        return " | ".join(dict.fromkeys(_type_text(option) for option in options))
-    return "object" if "$ref" in schema else kind_of(schema)
+        return " | ".join(dict.fromkeys(_type_text(option, root) for option in options))
+    return kind_of(schema)

@@ -1,17 +1,32 @@
 """The direct executor: results, failures that never become exceptions, and the text that a worker reads."""
 
+import enum
 import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolsets import BUILTINS, BrokenCall, CallResult, Tool, ToolCall, parse_tool_call, render_result, run_direct
-from toolsets.direct import MAX_TEXT
+from toolsets.direct import MAX_TEXT, whole
+
+
+class Unit(enum.Enum):
+    METRE = "m"
+
+
+@dataclass
+class Point:
+    x: int
+    unit: Unit
 
 
 def call(name: str, **arguments: Any) -> ToolCall:
@@ -113,11 +128,8 @@ def test_a_value_that_cannot_be_rendered_is_a_failure() -> None:
         inner.append(inner)
         return inner
 
-    def enormous() -> int:
-        return 10**5000
-
-    for function in (strange, endless_list, enormous):
-        assert run(function).status == "failed"
+    assert run(strange).status == "failed"
+    assert run(endless_list).error == "The result holds itself or is nested too deeply: return a flat list or record."
 
 
 def test_ctrl_c_in_a_tool_reaches_the_person() -> None:
@@ -181,10 +193,31 @@ def test_the_time_of_a_call_is_measured_with_the_given_clock() -> None:
         ((True, date(2024, 2, 29), "x"), '[yes, 2024-02-29, "x"]'),
         ([], "[]"),
         ({"a": [1], "b": None}, '{"a": [1], "b": none}'),
+        (Point(1, Unit.METRE), '{"x": 1, "unit": "m"}'),
+        ({10, 9, 2.5}, "[2.5, 9, 10]"),
+        ({"pear", "apple", "fig"}, '["apple", "fig", "pear"]'),
+        pytest.param(10**5000, "a whole number of about 5,000 digits", id="huge"),
+        (np.arange(4).reshape(2, 2), "[[0, 1], [2, 3]]"),
+        ([np.float32(0.5), np.bool_(True)], "[0.5, yes]"),
+        (pd.DataFrame({"n": [1, 2], "t": ["a", "b"]}), '[{"n": 1, "t": "a"}, {"n": 2, "t": "b"}]'),
     ],
 )
 def test_a_value_is_rendered_shortly(value: Any, text: str) -> None:
     assert render_result(value) == text
+
+
+def test_a_generator_is_told_by_what_it_gives() -> None:
+    def some(n: int) -> Iterator[int]:
+        yield from range(n)
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("No second one.")
+
+    assert whole(some(3)) == [0, 1, 2]
+    assert run(broken).error == "No second one."
+    with pytest.raises(ValueError, match="more than 100,000 items"):
+        whole(itertools.count())
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

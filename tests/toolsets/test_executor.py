@@ -1,5 +1,6 @@
 """The executor: every call gets what it refers to, and ends in exactly one state, whatever its tool does."""
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -114,6 +115,24 @@ async def test_tools_may_be_plain_async_or_objects_with_an_async_call() -> None:
     async with executing(*tools) as executor:
         outcomes = await executor.run(Plan(tuple(call(tool.name, tool.name, n=6) for tool in tools)))
     assert [one.value for one in outcomes] == [12, 3, 18]
+
+
+async def test_what_a_generator_gives_is_a_list_that_other_calls_can_use() -> None:
+    def some(n: int) -> Iterator[int]:
+        """Numbers below another."""
+        yield from range(n)
+
+    async def later(numbers: list[int]) -> AsyncIterator[int]:
+        """Numbers, one at a time."""
+        for number in numbers:
+            await anyio.lowlevel.checkpoint()
+            yield 2 * number
+
+    async with executing(Tool.from_function(some), Tool.from_function(later)) as executor:
+        calls = (call("1", "some", n=3), call("2", "later", numbers=Ref("1")))
+        outcomes = await executor.run(Plan(calls))
+    assert [one.value for one in outcomes] == [[0, 1, 2], [0, 2, 4]]
+    assert outcomes[1].text == "[0, 2, 4]"
 
 
 # -------------------------------------------------------------------------------------------------------- final states

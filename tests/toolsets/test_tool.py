@@ -97,6 +97,10 @@ def odd_default(a: float = float("nan")) -> float:
     return a
 
 
+class Odd:
+    """Something."""
+
+
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
@@ -107,6 +111,8 @@ def odd_default(a: float = float("nan")) -> float:
         (unnamed_type, "The type hints of unnamed_type cannot be read"),
         (odd_default, "default of parameter 'a' of odd_default cannot be written as JSON"),
         (lambda a: a, "give it a plain name"),
+        (Odd, "Odd is a class, which cannot become a tool"),
+        (dict.update, "update does not say what it takes"),
     ],
 )
 def test_a_function_that_cannot_be_told_to_a_model_is_refused(function: Callable[..., Any], sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import doctest
 import enum
+import functools
 import sys
 from dataclasses import dataclass
 from datetime import date
@@ -94,7 +95,7 @@ def test_every_kind_of_hint_has_its_schema() -> None:
 
 def test_a_signature_tells_choices_and_what_may_be_none() -> None:
     assert draw.signature() == (
-        'draw(points: list, colour: object, style: "solid" | "dashed" = "solid", label: text | none = null, '
+        'draw(points: list, colour: "red" | "blue", style: "solid" | "dashed" = "solid", label: text | none = null, '
         "scale: number = 1.0, tags: object = {}, options: object | none = null, on: date | none = null, "
         'origin: object = {"x": 1.0, "y": 2.0})'
     )
@@ -194,6 +195,27 @@ def test_async_functions_and_callable_objects_are_known_as_what_they_are() -> No
     assert wait.returns == "int"
     assert Tool.from_function(Later()).is_async
     assert Tool.from_function(Later()).signature() == "Later(n: int)"
+
+
+def test_functions_that_were_decorated_or_given_some_arguments_are_told_as_what_they_are() -> None:
+    def scaled(n: int, by: Literal["two"] | int = 3) -> int:
+        """A number, scaled."""
+        return n * int(by)
+
+    class Adder:
+        def __call__(self, n: int) -> int:
+            """One more."""
+            return n + 1
+
+    cached, partial = (
+        Tool.from_function(functools.lru_cache(scaled)),
+        Tool.from_function(functools.partial(scaled, by=4)),
+    )
+    assert cached.line() == 'A number, scaled: scaled(n: int, by: "two" | int = 3)'
+    assert partial.line() == 'A number, scaled: scaled(n: int, by: "two" | int = 4)'
+    assert (cached(2), partial(2)) == (6, 8)
+    assert Tool.from_function(functools.partial(scaled, 5)).signature() == 'scaled(by: "two" | int = 3)'
+    assert Tool.from_function(Adder()).line() == "One more: Adder(n: int)"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ Whoever waits here stops waiting at the limit, whether or not the tool obeys: an
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from toolsets.direct import render_result
+from toolsets.direct import MAX_ITEMS, render_result, whole
 from toolsets.errors import ToolsetError
 from toolsets.executor.errors import TransientError
 from toolsets.executor.reports import Reports, reports
@@ -167,6 +167,7 @@ def _call(tool: Tool, arguments: Mapping[str, Any]) -> Returned | Raised:
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("it gave a coroutine: declare it with async def")
+        value = whole(value)
         return Returned(value, render_result(value))
     except BaseException as error:
         return Raised(error)
@@ -178,7 +179,7 @@ async def _await(tool: Tool, arguments: Mapping[str, Any], own: Reports, task: _
         try:
             if anyio.current_effective_deadline() == float("-inf"):
                 await anyio.lowlevel.checkpoint()
-            value = await tool.function(**arguments)
+            value = await _awaited(tool.function(**arguments))
             what: Returned | Raised = Returned(value, render_result(value))
         except BaseException as error:
             # A cancellation of ours has to pass, whatever else the tool raised on its way out. One that the tool made
@@ -189,6 +190,18 @@ async def _await(tool: Tool, arguments: Mapping[str, Any], own: Reports, task: _
         finally:
             task.gone.set()
         deliver(what)
+
+
+async def _awaited(value: Any) -> Any:
+    """What an async function returns, or all that an async generator gives."""
+    if not isinstance(value, AsyncIterator):
+        return whole(await value)
+    items: list[Any] = []
+    async for item in value:
+        items.append(item)
+        if len(items) > MAX_ITEMS:
+            raise ValueError(f"It gave more than {MAX_ITEMS:,} items: let it end after fewer.")
+    return items
 
 
 def _cancellation(error: BaseException) -> BaseException | None:
