@@ -3,13 +3,21 @@
 In: nothing; the model is random, in the shape of Qwen2 with 190 million parameters. Out: `bench_rows.Row` values.
 `PapersWay` is written after the description in Hogwild! Inference (arXiv 2504.06261, section 3) and what its first code
 does: at every step, layer and worker, the keys of every block are turned to where the worker's view puts them and
-copied into one batch, over which the model attends. Neighbours: `bench` (runs this), `bench_engine` (scenes).
+copied into one batch, over which the model attends. It is faster than that code, because our packed layers multiply
+in it, and grouped heads are not repeated. The code itself is timed where the environment names a checkout of it,
+PAPER_CODE, and a Python that has what it asks for, PAPER_PYTHON. Neighbours: `bench` (runs this), `bench_engine`
+(scenes), `bench_paper_theirs` (the code's steps).
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from workbench.bench_engine import OWN, Scene
@@ -27,20 +35,19 @@ SHAPE: dict[str, Any] = {
 }
 WORKERS = 4
 LEAST = {8192: 8, 16384: 16}
-"""So many times faster a step has to be, by tokens of shared context."""
+"""So many times faster than the paper's code a step has to be, by tokens of shared context."""
 
 
-def qwen_engine() -> Any:
-    """An engine on the random model."""
+@contextmanager
+def saved() -> Iterator[str]:
+    """A folder with the random model."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    from hogwild import Engine
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         Qwen2ForCausalLM(Qwen2Config(**SHAPE)).save_pretrained(folder)
-        return Engine.from_pretrained(folder, dtype="float32")
+        yield folder
 
 
 class PapersWay:
@@ -109,10 +116,53 @@ class PapersWay:
         return turn(keys, cos, sin) if offset else keys
 
 
+class PapersCode:
+    """The paper's own code in a process of its own, on the same weights, blocks and tokens as a `Scene`."""
+
+    def __init__(self, scene: Scene, folder: str) -> None:
+        import torch
+
+        theirs = Path(__file__).with_name("bench_paper_theirs.py")
+        command = [os.environ["PAPER_PYTHON"], str(theirs), os.environ["PAPER_CODE"], folder]
+        sizes = (scene.context, scene.workers, OWN, torch.get_num_threads())
+        self.process = subprocess.Popen(
+            [*command, *map(str, sizes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        logits = torch.load(self._told()["logits"])
+        ours, _ = scene.engine.step_last(scene.feeds)
+        for block in scene.own:
+            block.length -= 1
+        off = float((torch.stack(ours) - logits).abs().max() / logits.abs().max())
+        if not off < 1e-3:
+            raise RuntimeError(f"The paper's code gives other logits: {off:.2g} of the largest.")
+
+    def step(self) -> float:
+        """Seconds of one step."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        return float(self._told()["seconds"])
+
+    def close(self) -> None:
+        self.process.communicate()
+
+    def _told(self) -> Any:
+        assert self.process.stdout is not None
+        if not (line := self.process.stdout.readline()):
+            raise RuntimeError("The paper's code has ended; its error stands above.")
+        return json.loads(line)
+
+
 def rows(quick: bool) -> Iterator[Row]:
+    with saved() as folder:
+        yield from _rows(quick, folder)
+
+
+def _rows(quick: bool, folder: str) -> Iterator[Row]:
+    from hogwild import Engine
     from hogwild.seam import ATTENTION
 
-    engine = qwen_engine()
+    engine = Engine.from_pretrained(folder, dtype="float32")
     for context, least in LEAST.items():
         scene = Scene(engine, context, WORKERS)
         papers = PapersWay(scene)
@@ -128,12 +178,23 @@ def rows(quick: bool) -> Iterator[Row]:
             f"the paper's way / a step of {WORKERS} over {context:,}",
             theirs,
             ours,
-            f">= {least}",
-            "turning and copying all keys for every worker at every step, over turning one query per worker; "
-            "190 M random parameters in Qwen2's shape, float32",
+            ">= 2",
+            "turning and copying all keys for every worker at every step, over turning one query per worker, with our "
+            "packed layers on both sides; 190 M random parameters in Qwen2's shape, float32",
             rounds=5 if quick else 11,
         )
         engine.model.set_attn_implementation(ATTENTION)
+        if "PAPER_CODE" in os.environ:
+            code = PapersCode(scene, folder)
+            yield ratio(
+                f"the paper's code / a step of {WORKERS} over {context:,}",
+                code.step,
+                ours,
+                f">= {least}",
+                "its main branch without torch.compile, which is faster on a CPU; the same weights and logits",
+                rounds=5 if quick else 11,
+            )
+            code.close()
         scene.close()
     alone = Scene(engine, 64, 1)
     for workers, bar in ((2, 1.2), (4, 1.25), (8, 1.35)):
