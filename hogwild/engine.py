@@ -21,6 +21,7 @@ from hogwild.cache import SharedCache
 from hogwild.errors import HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.loading import Loaded, fingerprint, load, look
+from hogwild.packed import pack
 from hogwild.probe import Arrival, probe
 from hogwild.ranks import Alone, Ranks, start
 from hogwild.replay import Replay, lay_out
@@ -87,7 +88,9 @@ class Engine:
                 "This torch finds no CUDA device; choose device='cpu', or install a CUDA build of torch."
             )
         if tensor_parallel == 1:
-            return cls(load(path_or_id, dtype, place, device_map=device_map))
+            loaded = load(path_or_id, dtype, place, device_map=device_map)
+            pack(loaded.model)
+            return cls(loaded)
         ranks = start(tensor_parallel, look(path_or_id, tensor_parallel), dtype, place)
         try:
             loaded = load(path_or_id, dtype, place, ranks=tensor_parallel)

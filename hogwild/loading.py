@@ -23,7 +23,6 @@ from transformers.utils import logging
 from hogwild.errors import BrokenModel, HogwildError, ModelNotFound, UnsupportedModel
 from hogwild.families import TRY, ModelFacts, facts_of, refuse, refuse_ranks
 from hogwild.fusing import fuse, fuse_norms
-from hogwild.packed import pack
 from hogwild.seam import ATTENTION
 
 HALF_ABOVE = 1_500_000_000
@@ -113,7 +112,6 @@ def load(
         if dtype == "auto" and device.type == "cpu":
             wanted = torch.float32 if model.num_parameters() <= HALF_ABOVE else torch.bfloat16
         model.to(device, *([] if wanted == "auto" else [wanted]))
-        pack(model)
     model.eval()
     if device.type == "cuda" and device_map is None:
         # A part of a layer that is shared out among ranks is not the layer.

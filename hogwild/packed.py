@@ -1,11 +1,11 @@
 """Linear layers on a CPU with their weights packed once, in the order in which they are read.
 
-In: a loaded model. Out: the same model, whose large linear layers multiply by packed weights: in float32 by
+In: a model that is to be run. Out: the same model, whose large linear layers multiply by packed weights: in float32 by
 `hogwild_kernels.compiled`, or by oneDNN where there is no C compiler; in bfloat16 by oneDNN, on a processor that
 multiplies it. The library's own product of a few rows is not bound by memory: on two cores of a server it reads weights
 at half the speed of a copy or less, packed ones at nearly all of it; and of many rows (a prompt) it does half the
 arithmetic that the processor can (kernels/LOG.md). Training and anything that changes a weight use the layer as it was.
-Above: `loading.py`, `embedded/training.py`. Below: `hogwild_kernels.compiled`.
+Above: `engine.py`. Below: `hogwild_kernels.compiled`.
 """
 
 from __future__ import annotations

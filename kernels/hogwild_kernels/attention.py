@@ -98,14 +98,14 @@ class AttentionPlan:
     def spans(self) -> list[slice]:
         """The stretches, short neighbours together."""
         spans: list[slice] = []
-        held = TOGETHER  # tokens of the last span, which takes no other one if it is long
+        held = TOGETHER + 1  # tokens of the last span, which takes no other one if it is long
         for at, size in enumerate(self.sizes):
             if size <= SHORT and held + size <= TOGETHER:
                 spans[-1] = slice(spans[-1].start, at + 1)
                 held += size
             else:
                 spans.append(slice(at, at + 1))
-                held = size if size <= SHORT else TOGETHER
+                held = size if size <= SHORT else TOGETHER + 1
         return spans
 
     @cached_property

@@ -16,6 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 
 import hogwild.packed
+from hogwild import Engine
+from hogwild.loading import load
 from hogwild.packed import PackedLinear, _can_pack, pack
 from hogwild.room import free_bytes
 
@@ -172,6 +174,18 @@ def test_small_models_stay_as_they_are_and_a_packed_model_gives_the_same_logits(
         before = model(ids).logits
         assert pack(model, least_bytes=0) == 15
         torch.testing.assert_close(model(ids).logits, before, rtol=1e-4, atol=1e-4)
+
+
+def test_an_engine_packs_and_what_is_loaded_to_learn_is_not_held_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pack.__kwdefaults__, "least_bytes", 0)
+    folder = tiny_models.save(tiny_models.build("qwen2"), tmp_path)
+    kinds = {type(module) for module in Engine.from_pretrained(folder).model.modules()}
+    assert PackedLinear in kinds
+    assert nn.Linear not in kinds
+    loaded = load(folder, "float32", torch.device("cpu"))
+    assert not any(isinstance(module, PackedLinear) for module in loaded.model.modules())
 
 
 @pytest.mark.skipif(not _can_pack(torch.bfloat16), reason="this processor does not multiply bfloat16")

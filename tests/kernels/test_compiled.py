@@ -27,6 +27,7 @@ MORE = {
     "many rows": Case(20, 150, 12, 4, 32, (700, 37, 140), F32, 32),
     "long, in pieces": Case(21, 4, 8, 2, 64, (2500, 16, 16), F32, 64, mass=True),
     "a window over pieces": Case(22, 4, 4, 2, 64, (2200, 300), F32, 64, window=1500, mass=True),
+    "nothing in the first segment": Case(24, 3, 4, 2, 32, (0, 300, 0, 5), F32, 32, mass=True),
     "one head a group": Case(23, 2, 8, 8, 128, (65, 9), F32, 128, softcap=5.0),
 }
 # The same source for less of the same processor: 32 bytes a vector instead of 64, and 16 without fused sums.
