@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -102,7 +103,24 @@ def attend(
     """What `attention.attend` gives for the same arguments, for which `serves` is true."""
     function = library()
     assert function is not None
-    return _attend(function, query, keys, values, plan, scaling, mass, softcap, sinks)
+    # What a row gets of each segment is held until all are done: of so many rows at once as there is room for.
+    held = query.shape[0] * (values[0].shape[-1] + 2) * max(1, len(plan.stretches))
+    rows = max(FEW_ROWS, attention.MAX_SCORES // held)
+    if plan.num_rows <= rows:
+        return _attend(function, query, keys, values, plan, scaling, mass, softcap, sinks)
+    parts = [
+        _attend(function, query[:, at], keys, values, _part(plan, at), scaling, mass, softcap, sinks)
+        for at in (slice(start, start + rows) for start in range(0, plan.num_rows, rows))
+    ]
+    shares = torch.cat([share for _, share in parts if share is not None]) if mass else None
+    return torch.cat([out for out, _ in parts], dim=1), shares
+
+
+def _part(plan: AttentionPlan, rows: slice) -> AttentionPlan:
+    """The plan of some of its rows."""
+    cos, sin = (None if one is None else one[:, :, rows].contiguous() for one in (plan.cos, plan.sin))
+    first, visible = (None if one is None else one[rows] for one in (plan.first, plan.visible))
+    return replace(plan, cos=cos, sin=sin, first=first, visible=visible, num_rows=len(range(plan.num_rows)[rows]))
 
 
 def _attend(

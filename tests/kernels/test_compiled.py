@@ -83,6 +83,20 @@ def test_the_number_of_threads_changes_no_bit(build: None) -> None:
 
 
 @torch.no_grad()
+def test_many_rows_over_many_segments_are_done_part_by_part(build: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(25, 300, 4, 2, 32, (9,) * 30, F32, 32, mass=True, sinks=True, window=100)
+    whole, sizes = result(case, TWIN, F32), []
+    monkeypatch.setattr(attention, "MAX_SCORES", 1 << 16)
+    monkeypatch.setattr(
+        compiled, "_attend", lambda *given, do=compiled._attend: sizes.append(given[1].shape) or do(*given)
+    )
+    parts = result(case, TWIN, F32)
+    assert sizes == [(4, 128, 32), (4, 128, 32), (4, 44, 32)]
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
 def test_what_is_no_number_stays_none(build: None) -> None:
     query, keys, values = torch.ones(2, 2, 16), [torch.ones(1, 40, 16)], [torch.ones(1, 40, 16)]
     query[0, 1, 3] = torch.nan
