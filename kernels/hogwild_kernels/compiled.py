@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 import torch
@@ -46,6 +48,8 @@ PIECE = 1024
 """Tokens of a segment that one task reads, where few rows do not make tasks enough."""
 FEW_ROWS = 128
 """Per KV head."""
+PATIENCE_S = 60
+"""With one step of the compiler."""
 WIDENED_FROM = 32
 """Rows per KV head. On a processor that multiplies bfloat16, torch does with fewer before this has widened it."""
 
@@ -235,32 +239,27 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
         for held in folder.glob(f"{name}-*.so"):
             if held.stem == f"{name}-{_digest(held.read_bytes())}" and (function := load(held)) is not None:
                 return function, f"compiled by {compiler}"
-    try:
-        room = _room(folder)
-    except OSError as error:
-        return None, f"plain torch: there is no room to compile it ({error})"
-    with room as work:
-        built = Path(work) / "compiled.so"
-        failed = compile_by(compiler, built)
-        if failed:
-            return None, f"plain torch: {compiler} cannot compile it ({failed})"
-        function = load(built)
-        if function is None:
-            return None, f"plain torch: what {compiler} compiles cannot be loaded here, or is not exact"
-        with suppress(OSError):  # it is compiled again the next time
-            kept = folder / f"{name}-{_digest(built.read_bytes())}.so"
-            shutil.copyfile(built, kept.with_suffix(f".{os.getpid()}"))
-            kept.with_suffix(f".{os.getpid()}").replace(kept)
-        return function, f"compiled by {compiler}"
-
-
-def _room(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """Where to compile: beside what is kept, because nothing may be run from some systems' folder for passing files."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=folder)
-    except OSError:
-        return tempfile.TemporaryDirectory()
+    failed = ""
+    for room in (
+        folder,
+        Path(tempfile.gettempdir()),
+    ):  # the one or the other may be full, or nothing may be run from it
+        try:
+            room.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as work:
+                built = Path(work) / "compiled.so"
+                failed = compile_by(compiler, built)
+                if not failed and (function := load(built)) is not None:
+                    with suppress(OSError):  # it is compiled again the next time
+                        built.replace(folder / f"{name}-{_digest(built.read_bytes())}.so")
+                    return function, f"compiled by {compiler}"
+        except OSError as error:
+            failed = str(error)
+        except subprocess.TimeoutExpired:
+            return None, f"plain torch: {compiler} has not compiled it in {PATIENCE_S} seconds"
+    if failed:
+        return None, f"plain torch: {compiler} cannot compile it ({failed})"
+    return None, f"plain torch: what {compiler} compiles cannot be loaded here, or is not exact"
 
 
 def _name(compiler: str) -> str:
@@ -286,14 +285,29 @@ def compile_by(compiler: str, out: Path, *more: str) -> str:
     found in torch's own library: a second one would bring threads of its own, which wait for work on the same cores."""
     parts = [str(out.with_name(f"{name}.o")) for name in SOURCES]
     steps = [[*FLAGS, *more, "-c", str(FOLDER / name), "-o", part] for name, part in zip(SOURCES, parts, strict=True)]
+    told = out.with_name("told")
     for step in (*steps, ["-shared", *parts, "-o", str(out), "-lm"]):
-        try:
-            done = subprocess.run([compiler, *step], capture_output=True, text=True, check=False, timeout=60)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
-        if done.returncode:
-            return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        with told.open(
+            "wb"
+        ) as errors:  # no pipe: what the compiler leaves behind, as a cache's server, may hold it open
+            code = _run([compiler, *step], errors)
+        if code:
+            lines = told.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            return lines[-1] if lines else f"exit code {code}"
     return ""
+
+
+def _run(command: list[str], errors: BinaryIO) -> int:
+    """Its exit code. When it takes too long, it ends with all that it has started."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+    ) as running:
+        try:
+            return running.wait(PATIENCE_S)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            raise
 
 
 def load(place: Path) -> ctypes.CDLL | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -157,6 +158,53 @@ def test_it_is_compiled_once_and_kept(fresh: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_folder_that_cannot_be_written_to_costs_only_time(fresh: Path) -> None:
     fresh.parent.write_text("no folder", encoding="utf-8")
+    assert compiled.library() is not None
+
+
+def compiler(folder: Path, lines: str) -> str:
+    """A compiler that does the lines first."""
+    place = folder / "odd-cc"
+    place.write_text(f"#!/bin/sh\n{lines}\n", encoding="utf-8")
+    place.chmod(0o755)
+    return str(place)
+
+
+def test_whatever_a_compiler_says_it_is_heeded(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", compiler(tmp_path, "printf 'Fehler: \\344\\n' >&2\nexit 1"))
+    assert compiled.library() is None
+    assert compiled.state().endswith("cannot compile it (Fehler: \ufffd)")
+    compiled._library.cache_clear()
+    # It warns in bytes of another encoding, asks something, and leaves a process that holds its output open.
+    lines = f"printf '\\344\\n' >&2\nread answer\nsleep 1 &\nexec {COMPILER} \"$@\""
+    monkeypatch.setenv("CC", compiler(tmp_path, lines))
+    assert compiled.library() is not None
+
+
+def test_a_compiler_that_hangs_is_ended_with_all_that_it_started(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "PATIENCE_S", 0.5)
+    monkeypatch.setenv("CC", compiler(tmp_path, f"sleep 100 &\necho $! > {tmp_path}/started\nwait"))
+    assert compiled.library() is None
+    assert "has not compiled it in" in compiled.state()
+    started = Path("/proc", (tmp_path / "started").read_text(encoding="ascii").strip(), "stat")
+    for _ in range(100):  # until the system has taken it away
+        if not started.exists() or started.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("It goes on.")
+
+
+def test_where_the_folder_is_full_or_runs_nothing_it_is_compiled_elsewhere(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = f'case "$*" in *{fresh}*) echo "No space left on device" >&2; exit 1;; esac\nexec {COMPILER} "$@"'
+    monkeypatch.setenv("CC", compiler(tmp_path, lines))
+    assert compiled.library() is not None
+    compiled._library.cache_clear()
+    monkeypatch.delenv("CC")
+    load = compiled.load
+    monkeypatch.setattr(compiled, "load", lambda place: None if fresh in place.parents else load(place))
     assert compiled.library() is not None
 
 
