@@ -231,6 +231,8 @@ def test_plain_values_can_be_named() -> None:
         ("f([i for i in x])", 1, "Nothing is computed here"),
         ("f(lambda: 1)", 1, "Nothing is computed here"),
         ("for i in range(3):\n    f(i)\ng(1", 1, "Loops, conditions"),
+        ("g(1)\nfor i in range(3): f(i)", 2, "Loops, conditions"),
+        ("g(1)\ndef f(): return g(2)", 2, "Loops, conditions"),
         ('f("x)\ng(1)', 1, "closing quote"),
         ("f(1 2)\n", 1, "not Python"),
         ("x.y = f(1)", 1, "plain name"),

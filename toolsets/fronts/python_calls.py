@@ -38,6 +38,10 @@ _MEANT: Final = re.compile(rf"{_PROMPT}(?:[^=\n]{{1,200}}=[ \t]{{0,8}})?{_CALL}"
 _COMPOUND: Final = re.compile(
     r"[ \t]{0,40}(?:async|for|while|if|elif|else|try|except|finally|with|def|class)\b.{0,400}:[ \t]*(?:#.*)?$"
 )
+_COMPOUND_LINE: Final = re.compile(
+    rf"[ \t]{{0,40}}(?:async|for|while|if|elif|else|try|except|finally|with|def|class)\b.{{0,400}}:.{{0,400}}{_CALL}"
+)
+"""With its body on the same line; only a body that calls something is worth a word."""
 _FORM: Final = "name = tool(parameter=value)"
 _RESERVED: Final = {"true", "false", "null", "join"}
 _NUMBERED_NAME: Final = re.compile(r"_[0-9]+")
@@ -110,8 +114,8 @@ class PythonParser:
             if indent > self._skipped_indent:
                 return False
             self._skipped_indent = None
-        compound = _COMPOUND.match(line.rstrip("\n"))
-        if compound and _parses(f"{line.strip()} pass"):
+        compound = _COMPOUND.match(line.rstrip("\n")) is not None and _parses(f"{line.strip()} pass")
+        if compound or (_COMPOUND_LINE.match(line) and _parses(line.strip())):
             self._skipped_indent = indent
             message = "Loops, conditions and definitions are not run here: write plain calls, one a line."
             found.append(syntax_error(message, self._line, expected=_FORM))
