@@ -19,6 +19,7 @@ from memory.errors import ChangeRefused, RowChanged, RowNotFound
 from memory.planning import plan_edit, plan_merge, plan_move, plan_split, plan_tags, snapshot_diff
 from memory.store import Library
 from memory.values import STATES, Kind, Plan, Row, Snapshot, State
+from toolsets.damaged import well_formed
 from workbench.library_values import Done, Proposal, Rows, RowView, VersionView, entry_json, use_json
 from workbench.models import EMBEDDED, loading
 from workbench.paths import library_folder
@@ -128,6 +129,11 @@ class Face:
 
     def search(self, query: str, *, limit: int = 10, states: Sequence[str] = SHOWN, tag: str | None = None) -> Rows:
         """The rows that fit, the best first, each with the reason; an empty query lists all."""
+        if not isinstance(query, str):
+            raise ChangeRefused(f"A search asks for a text, not for {query!r:.60}: write what the row should do.")
+        if not isinstance(limit, int):
+            raise ChangeRefused(f"limit must be a whole number; it is {limit!r:.60}.")
+        query = well_formed(query)  # the embedder reads no halves of characters, which a terminal may send
         if not query.strip():
             return Rows(self.rows(states=states, tag=tag).found[:limit])
         answer = self._home.searcher.search(query, self._kind, limit=limit, states=_states(states), tag=tag)
@@ -366,6 +372,8 @@ class Face:
 
     def _row(self, ref: str, expected_version: int | None = None, *, any_state: bool = False) -> Row:
         """The row that is meant; a retired one only by its id, or where nothing else has the name."""
+        if not isinstance(ref, str):
+            raise RowNotFound(f"A {self._kind} is named by a text, not by {ref!r:.60}: give its id or its name.")
         rows = self._library.rows(self._kind, states=STATES)
         exact = [row for row in rows if row.row_id == ref]
         named = [row for row in rows if row.name == ref]
@@ -455,6 +463,7 @@ def _begins(row: Row, ref: str) -> bool:
 
 def _states(states: Sequence[str]) -> tuple[State, ...]:
     known: dict[str, State] = {state: state for state in STATES}
+    states = [states] if isinstance(states, str) else states
     unknown = [state for state in states if state not in known]
     if unknown:
         raise ChangeRefused(f"There is no state {unknown[0]!r}: rows are {', '.join(STATES)}.")

@@ -61,6 +61,17 @@ def test_a_search_says_why_each_row_was_found_and_retired_rows_are_not(home: Lib
     assert "double" not in {row.name for row in home.tools.search("What is twice 22?")}
 
 
+def test_a_search_takes_any_text_and_refuses_what_is_none(home: Libraries) -> None:
+    home.tools.add(DOUBLE)
+    assert home.tools.search("What is twice 22? \udcff")[0].name == "double", "as a terminal hands over broken bytes"
+    assert home.tools.search("What is twice 22?", states="proposed")[0].name == "double"
+    for search in (lambda: home.tools.search(5), lambda: home.tools.search("x", limit="all")):  # type: ignore[arg-type]
+        with pytest.raises(ChangeRefused):
+            search()
+    with pytest.raises(RowNotFound, match="named by a text"):
+        home.tools.show(5)  # type: ignore[arg-type]
+
+
 def test_a_row_is_named_by_id_by_how_the_id_begins_or_by_name_and_an_unclear_name_is_refused(home: Libraries) -> None:
     row = home.tools.add(DOUBLE)
     assert home.tools.show(row.id).name == home.tools.show(row.id[:10]).name == home.tools.show("double").name
