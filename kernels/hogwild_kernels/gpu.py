@@ -42,7 +42,7 @@ ITEMS_AT_ONCE = 16
 @dataclass(frozen=True)
 class Shape:
     """What a kernel is compiled for: tile sizes and launch settings for one model on one device. items: how many items
-    each multiprocessor is given at a time."""
+    each multiprocessor is given at a time. early: kernels are launched while the one before still runs (sm_90 on)."""
 
     block_m: int
     block_n: int
@@ -50,6 +50,7 @@ class Shape:
     num_warps: int
     num_stages: int
     items: int = 2
+    early: bool = False
 
     def rows(self, group: int) -> int:
         return self.block_m // group
@@ -208,6 +209,8 @@ def attend_segments(
         "BLOCK_M": shape.block_m,
         "SINKS": sinks is not None,
         "MASS": mass,
+        "EARLY": shape.early,
+        **({"launch_pdl": True} if shape.early else {}),
     }
     attend_kernel[(len(items), kv_heads)](
         query,

@@ -9,6 +9,11 @@ Above: `gpu.py`. The definition of every result: `attention.py`, `rotary.py`.
 import triton
 import triton.language as tl
 
+try:
+    from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+except ImportError:  # an older Triton, or another device's; `EARLY` needs them
+    gdc_launch_dependents = gdc_wait = None
+
 LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
 HALF_TURN: tl.constexpr = tl.constexpr(1.4629180792671596e-09)  # 2 pi / 2**32: radians per unit of a 32-bit phase
 
@@ -58,7 +63,7 @@ def attend_kernel(
     query_head, query_row, out_head, out_row,
     GROUP: tl.constexpr, DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     ROTARY: tl.constexpr, INTERLEAVED: tl.constexpr, WINDOW: tl.constexpr, SOFTCAP: tl.constexpr, SINKS: tl.constexpr,
-    SPLIT: tl.constexpr, MASS: tl.constexpr, PRODUCT: tl.constexpr,
+    SPLIT: tl.constexpr, MASS: tl.constexpr, PRODUCT: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """One item of one KV head: online softmax (arXiv 1805.02867) over its pieces, for all rows and heads of its tile.
 
@@ -66,12 +71,17 @@ def attend_kernel(
     be aligned; from bare addresses, loads would not be vectorised), elements per KV head, elements per layer.
     turns, visible, first_seen: int32 `[rows, segments]`. scale: scaling * log2(e), as all exponentials are powers of 2.
     PRODUCT: the type that products are taken in: the data's own, but for bfloat16 in the interpreter, which has none.
+    EARLY: it is launched while the kernel before it still runs, and lets the next one be; only its tables, which are
+    older, are read before that has ended (programmatic dependent launch, sm_90 on).
     """
     item, kv_head, kv_heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     ROWS: tl.constexpr = BLOCK_M // GROUP
     tile = tl.load(items + item * 3)
     begin = tl.load(items + item * 3 + 1)
     end = tl.load(items + item * 3 + 2)
+    if EARLY:
+        gdc_launch_dependents()
+        gdc_wait()
     if tile < 0:
         return
     m = tl.arange(0, BLOCK_M)
@@ -165,7 +175,7 @@ def attend_kernel(
 def combine_kernel(
     out, partial, stats, lse, sinks, tiles, out_head, out_row,
     GROUP: tl.constexpr, DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_I: tl.constexpr,
-    SINKS: tl.constexpr, MASS: tl.constexpr,
+    SINKS: tl.constexpr, MASS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """One row and head: the items of its tile, each with its own maximum and sum, become one result."""
     row, head, heads = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
@@ -173,6 +183,9 @@ def combine_kernel(
     tile = row // ROWS
     m = (row % ROWS) * GROUP + head % GROUP
     begin, end = tl.load(tiles + tile * 2), tl.load(tiles + tile * 2 + 1)
+    if EARLY:
+        gdc_launch_dependents()
+        gdc_wait()
     dim = tl.arange(0, BLOCK_D)
     if SINKS:
         top = tl.load(sinks + head).to(tl.float32) * LOG2_E
