@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Failure: TypeAlias = Literal["full", "locked", "unwritable", "damaged", "other"]
 
@@ -107,6 +107,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
+_NO_TEXT: Final = "Could not decode to UTF-8"
+"""How Python's module begins when a row's text has been overwritten; the bytes stand behind it."""
+
+
 def failure_of(error: sqlite3.Error | OSError) -> Failure:
     """What kind of failure it was."""
     if isinstance(error, OSError):
@@ -121,14 +125,15 @@ def failure_of(error: sqlite3.Error | OSError) -> Failure:
         return "locked"
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return "unwritable"
-    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or str(error).startswith(_NO_TEXT):
         return "damaged"
     return "other"
 
 
 def reason_of(error: sqlite3.Error | OSError) -> str:
-    """What the system or SQLite says."""
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    """What the system or SQLite says; not what it has read."""
+    said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return "a text in it is none" if said.startswith(_NO_TEXT) else said
 
 
 def _migrate(connection: sqlite3.Connection, schema: Schema, busy_timeout_s: float) -> None:

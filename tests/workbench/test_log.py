@@ -517,6 +517,15 @@ def test_an_event_that_is_no_longer_json_is_reported_as_damaged(log: RunLog) -> 
     assert len(log.events("run-1", since=7)) == 293
 
 
+def test_a_text_of_the_log_that_is_none_is_reported_as_damaged_and_not_quoted(log: RunLog) -> None:
+    write_some(log)
+    with closing(sqlite3.connect(log.path)) as connection, connection:
+        connection.execute("UPDATE events SET fields = CAST(x'7bff1b5b' || fields AS TEXT) WHERE seq = 7")
+    with pytest.raises(LogDamaged) as error:
+        log.events("run-1")
+    assert_one_sentence(error, "a text in it is none")
+
+
 def test_a_newer_kind_of_event_is_read_as_unknown(log: RunLog, writer: RunWriter) -> None:
     writer.append(BlockFrozen(block=1, length=7))
     writer.flush()
