@@ -62,6 +62,8 @@ def check_fork(step: Any, changes: Mapping[str, Any]) -> None:
             fits = all(isinstance(text, str) for text in (given.values() if name == "replace" else given))
         if not fits:
             raise UsageError(f"{name} must be {words}; it is {given!r:.60}.")
+    if (seed := changes.get("seed")) is not None:
+        _check_seed(seed)
 
 
 def policy(given: Mapping[str, Any]) -> CallPolicy:
@@ -107,5 +109,9 @@ def check(settings: dict[str, Any]) -> None:
     temperature, seed = settings["temperature"], settings.get("seed", 0)
     if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 100.0:
         raise UsageError(f"The temperature must be a number between 0 and 100; it is {temperature!r}.")
+    _check_seed(seed)
+
+
+def _check_seed(seed: Any) -> None:
     if not isinstance(seed, int) or not -(1 << 63) <= seed < 1 << 63:
         raise UsageError(f"The seed must be a whole number of at most 64 bits; it is {seed!r}.")

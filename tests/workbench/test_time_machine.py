@@ -135,6 +135,7 @@ def test_a_fork_that_makes_no_sense_is_refused_in_one_sentence(sampled: Any) -> 
         ({"replace": {"Bob": 5}}, "replace must be an object of workers and texts"),
         ({"without_tools": "fly"}, "no tool 'fly'"),
         ({"seed": "x"}, "seed must be a whole number"),
+        ({"seed": 1 << 63}, "at most 64 bits"),
         ({"sampling": {"heat": 1}}, "no 'heat' in a worker's sampling"),
         ({"sampling": {"temperature": "x"}}, "temperature must be a number"),
         ({"sampling": {"worker": "Zoe", "temperature": 1}}, "no worker Zoe"),

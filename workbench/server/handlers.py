@@ -57,7 +57,7 @@ class WorkbenchHandler(APIHandler):
         """The request's JSON object; raises UsageError."""
         try:
             given = json.loads(self.request.body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError("The request is not JSON: send one JSON object.") from error
         if not isinstance(given, dict):
             raise UsageError("The request must be one JSON object.")
@@ -120,7 +120,9 @@ class EngineHandler(WorkbenchHandler):
     async def post(self) -> None:
         given = self.body()
         action, model = str(given.get("action", "")), given.get("model") or ""
-        self.answer(await self.desk.reading(self.desk.command_engine, action, str(model)))
+        if not isinstance(model, str):
+            raise UsageError(f"model must be a name, as text; it is {model!r:.60}.")
+        self.answer(await self.desk.reading(self.desk.command_engine, action, model))
 
 
 class ModelsHandler(WorkbenchHandler):
@@ -193,6 +195,8 @@ class ExportHandler(WorkbenchHandler):
             raise UsageError(f"A run is exported as ipynb or html; not as {form!r}.")
         root = Path(self.settings.get("server_root_dir") or ".").expanduser().resolve()
         name = str(given.get("path") or f"run-{run_id}.{form}")
+        if "\0" in name:  # asking where it lies would be an error already
+            raise UsageError("The path holds a null character, which no file's name can have: choose another one.")
         path = (root / name.lstrip("/")).resolve()
         if not path.is_relative_to(root) or path.suffix != f".{form}":
             raise UsageError(f"The path must end in .{form} and lie in the folder that JupyterLab shows.")

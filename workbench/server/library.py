@@ -102,7 +102,9 @@ class LibraryDesk:
             return _done(proposal.apply())
         if verb == "revert":
             version = given.get("version", face.show(row_id).version - 1)
-            return _done(face.revert(row_id, int(version), expected_version=expected, note=note))
+            if not isinstance(version, int):
+                raise UsageError(f"version must be a whole number; it is {version!r:.60}.")
+            return _done(face.revert(row_id, version, expected_version=expected, note=note))
         return _done(getattr(face, verb)(row_id, expected_version=expected, note=note))
 
     def _edited(self, kind: str, row_id: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -106,3 +106,23 @@ async def test_an_unknown_run_is_a_sentence(jp_fetch: Any, jp_ws_fetch: Any) -> 
     with pytest.raises(HTTPClientError) as refused:
         await jp_ws_fetch("workbench", "api", "runs", "some-run", "events")
     assert refused.value.code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (("runs",), '{"task": ' + "[" * 20_000 + "]" * 20_000 + "}"),
+        (("engine",), '{"action": "start", "model": 5}'),
+        (("runs", "one", "export"), '{"path": "a\\u0000b.ipynb"}'),
+        (("library", "tools", "gcd"), '{"verb": "revert", "version": "x"}'),
+    ],
+    ids=["deep", "model", "path", "version"],
+)
+async def test_a_request_that_makes_no_sense_is_a_sentence_and_no_fault_of_the_server(
+    path: tuple[str, ...], body: str, jp_fetch: Any, log: RunLog
+) -> None:
+    record(log, worksheet(), "one")
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch("workbench", "api", *path, method="POST", body=body)
+    assert refused.value.code == 400
+    assert json.loads(refused.value.response.body)["code"] == "usage"
