@@ -26,7 +26,7 @@ export class ForkForm {
 
   constructor(
     private readonly context: Context,
-    send: (given: { [name: string]: unknown }) => Promise<void>,
+    send: (given: { [name: string]: unknown }) => Promise<boolean>,
   ) {
     const { tr } = context;
     const field = (text: string, input: HTMLElement): HTMLElement => {
@@ -49,9 +49,10 @@ export class ForkForm {
     this.node.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit.disabled = true;
-      void send(this.given()).finally(() => {
+      void send(this.given()).then((begun) => {
         this.submit.disabled = false;
-        show(this.node, false);
+        // What a person has written stays where it was refused: it may be long.
+        show(this.node, !begun);
       });
     });
   }

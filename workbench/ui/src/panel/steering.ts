@@ -68,13 +68,17 @@ export class Steering {
     this.text.focus();
   }
 
-  async send(command: string, args: { [name: string]: unknown } = {}): Promise<void> {
+  /** Whether the command was taken; one that was not is told. */
+  async send(command: string, args: { [name: string]: unknown } = {}): Promise<boolean> {
     show(this.refusal, false);
     try {
       await this.context.actions?.steer(command, args);
+      return true;
     } catch (error) {
       write(this.refusal, error instanceof Error ? error.message : String(error));
       show(this.refusal, true);
+      this.refusal.scrollIntoView({ block: "nearest" });
+      return false;
     }
   }
 
@@ -96,7 +100,9 @@ export class Steering {
       const text = this.text.value.trim();
       if (!text) return;
       this.text.value = "";
-      void this.send("say", { text, worker: this.whom.value || null, when: this.when.value });
+      void this.send("say", { text, worker: this.whom.value || null, when: this.when.value }).then((taken) => {
+        if (!taken && !this.text.value) this.text.value = text;
+      });
     });
   }
 
