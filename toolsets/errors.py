@@ -3,6 +3,7 @@
     ToolsetError
     ├── ToolDefinitionError   a function cannot become a tool
     ├── ArgumentError         the arguments of a call do not fit the tool's schema
+    ├── PolicyError           a policy says what no call can be run by
     ├── PlanError             a plan cannot be written in the grammar that was asked for
     ├── ResultPathError       a reference names a part that the result does not have
     └── NotExecutedError      raised by a tool: it has done nothing, and will not
@@ -22,6 +23,10 @@ class ToolDefinitionError(ToolsetError):
 
 class ArgumentError(ToolsetError):
     """An argument is missing, unknown, or of another type than the schema says."""
+
+
+class PolicyError(ToolsetError):
+    """A limit that is none, such as a negative number of retries."""
 
 
 class PlanError(ToolsetError):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
+from toolsets.errors import PolicyError
 from toolsets.fronts import FRONTS
-from toolsets.policy import CallPolicy, OnFailure
+from toolsets.policy import CallPolicy
 from workbench.errors import UsageError
 from workbench.recall import MEMORY
 from workbench.steering import MAX_WORKERS
@@ -73,9 +74,10 @@ def policy(given: Mapping[str, Any]) -> CallPolicy:
             raise UsageError(f"A policy has no {name!r}; it has {', '.join(_POLICY)}.")
         if not isinstance(value, _POLICY[name]) or (isinstance(value, bool) and name != "approval"):
             raise UsageError(f"The policy's {name} cannot be {value!r}.")
-        if name == "on_failure" and value not in get_args(OnFailure):
-            raise UsageError(f"on_failure must be one of {', '.join(get_args(OnFailure))}; it is {value!r}.")
-    return CallPolicy(**given)
+    try:
+        return CallPolicy(**given)
+    except PolicyError as error:
+        raise UsageError(str(error)) from error
 
 
 def check(settings: dict[str, Any]) -> None:

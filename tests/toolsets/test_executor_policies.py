@@ -1,5 +1,6 @@
 """What the policies say is done: retries, caps, barriers, approval by a person, sizes of results."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import trio
 from staged_tools import BOUND_S, DOUBLE, Stage, call, executing, half, made, states
 from trio.testing import MockClock
 
+from toolsets.errors import PolicyError
 from toolsets.executor import (
     ApprovalAsked,
     Approvals,
@@ -277,3 +279,19 @@ async def test_a_long_error_is_cut_too() -> None:
     async with executing(made(chatty)) as executor:
         (outcome,) = await executor.run(Plan((call("1", "chatty"),)))
     assert len(outcome.text) < 3_000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"timeout_s": -1}, {"timeout_s": math.nan}, {"timeout_s": "x"}, {"retries": -1}, {"retries": 1.5},
+        {"retries": True}, {"backoff_s": -0.1}, {"backoff_s": math.nan}, {"max_result_chars": 0},
+        {"max_result_chars": "x"}, {"on_failure": "hope"}, {"approval": "yes"},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_a_policy_that_no_call_can_be_run_by_is_refused_when_it_is_made(bad: dict[str, Any]) -> None:
+    """A time that is no number would end the whole plan, when its first call begins."""
+    with pytest.raises(PolicyError) as refused:
+        CallPolicy(**bad)
+    assert next(iter(bad)) in str(refused.value)
