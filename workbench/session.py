@@ -7,6 +7,7 @@ notebooks. Below: `driver` (one run), `log`, `hogwild.stepping.advance` (one ste
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -268,6 +269,7 @@ class Workbench:
         self._waiting: list[Run] = []
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._pid = os.getpid()
         self._news = False
 
     @property
@@ -373,6 +375,10 @@ class Workbench:
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("This workbench is closed; make a new one.")
+        if os.getpid() != self._pid:  # a fork of a process has its memory, and none of its threads
+            raise UsageError(
+                "This workbench belongs to the process that this one was forked from; make a new one here."
+            )
 
     def _start_process(self) -> None:
         """Start the engine where it does not run; where nobody asks for a device, one that runs is taken as it is."""

@@ -7,7 +7,9 @@ Out: handles, events, errors. Neighbours: `workbench.session`; `test_driver.py` 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import sqlite3
 import sys
 import threading
@@ -486,6 +488,20 @@ def test_a_closed_workbench_neither_forks_nor_resumes(model: str, tmp_path: Path
         with pytest.raises(UsageError, match="is closed"):
             begin()
     assert len(bench.log.runs()) == before
+
+
+def test_a_workbench_begins_nothing_in_a_fork_of_its_process(bench: Workbench) -> None:
+    """As `multiprocessing` makes them: the engine's thread is not there, so its runs would never begin."""
+    child = os.fork()
+    if not child:
+        code = 1
+        with contextlib.suppress(BaseException):
+            try:
+                bench.run(TASKS[0])
+            except UsageError as error:
+                code = 0 if "make a new one here" in str(error) else 2
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_run_that_has_ended_takes_no_words_and_no_workers(bench: Workbench) -> None:
