@@ -13,7 +13,7 @@ from memory.arcmemo import read_concepts
 from memory.craft import read_csv
 from memory.errors import ImportRefused
 from memory.planning import plan_new
-from memory.python_files import read_python_folder, read_skill
+from memory.python_files import read_python_file, read_python_folder, read_skill
 from memory.store import Library
 from memory.values import STATES, Plan, Snapshot
 
@@ -36,11 +36,13 @@ def read_items(path: Path) -> list[Snapshot]:
         return read_csv(path)
     if suffix in (".yaml", ".yml", ".json"):
         return read_concepts(path)
+    if suffix == ".py" and path.is_file():
+        return read_python_file(path)
     if path.name == "SKILL.md":
         return read_skill(path.parent)
     raise ImportRefused(
-        f"There is nothing at {path} that can be imported: name a CRAFT .csv, a concept .yaml, a folder of .py files "
-        "or with a SKILL.md, or an export of a library (.jsonl)."
+        f"There is nothing at {path} that can be imported: name a CRAFT .csv, a concept .yaml, a .py file, a folder of "
+        "them or with a SKILL.md, or an export of a library (.jsonl)."
     )
 
 

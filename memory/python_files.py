@@ -1,7 +1,7 @@
 """Python files and skills as rows of the library.
 
-In: a folder of .py files, or a folder with a SKILL.md. Out: proposed rows: each public function of a file is a tool
-(whose code is the whole file, so that its imports and helpers stay with it); a skill is an open-ended concept (its
+In: a .py file, a folder of them, or a folder with a SKILL.md. Out: proposed rows: each public function of a file is a
+tool (whose code is the whole file, so that its imports and helpers stay with it); a skill is an open-ended concept (its
 description is the situation, its text the suggestion) and its scripts are tools under its tag. Files are parsed, never
 run. Neighbours: imports plans what is read here, content checks it.
 """
@@ -26,6 +26,14 @@ def read_python_folder(folder: Path) -> list[Snapshot]:
     tools = [tool for path in paths for tool in _tools(path, path.relative_to(folder))]
     if not tools:
         raise ImportRefused(f"The folder {folder} has no .py file with a public function: name a folder that has one.")
+    return tools
+
+
+def read_python_file(path: Path) -> list[Snapshot]:
+    """The tools of one .py file."""
+    tools = _tools(path, Path(path.name))
+    if not tools:
+        raise ImportRefused(f"The file {path} has no public function: name one that has, with def.")
     return tools
 
 

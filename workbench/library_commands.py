@@ -276,7 +276,9 @@ def _several(app: typer.Typer, kind: Kind) -> None:
 def _files(app: typer.Typer, kind: Kind) -> None:
     @app.command("import")
     def import_(
-        path: Annotated[Path, typer.Argument(help="A .csv, .yaml or .jsonl, a folder of .py files or with SKILL.md.")],
+        path: Annotated[
+            Path, typer.Argument(help="A .csv, .yaml, .jsonl or .py, a folder of .py files or with SKILL.md.")
+        ],
         trusted: Annotated[bool, typer.Option(help="Your own export: what was active stays active.")] = False,
         yes: Yes = False,
         as_json: AsJson = False,

@@ -241,6 +241,11 @@ def test_each_public_function_of_a_folder_is_a_tool_with_its_whole_file(tmp_path
     assert [(item.name, item.provenance["source"]) for item in items] == [("add", "deep/a.py"), ("other", "deep/a.py")]
     assert {item.content["code"] for item in items} == {code}
     assert {item.state for item in items} == {"proposed"}
+    alone = read_items(tmp_path / "deep" / "a.py")
+    assert [(item.name, item.provenance["source"]) for item in alone] == [("add", "a.py"), ("other", "a.py")]
+    (tmp_path / "none.py").write_text("x = 1")
+    with pytest.raises(ImportRefused, match=r"none\.py has no public function"):
+        read_items(tmp_path / "none.py")
 
 
 def test_code_that_is_imported_is_not_run(tmp_path: Path) -> None:
