@@ -40,9 +40,10 @@ def _leave(code: object) -> None:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # nobody reads any more
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # the process may have been given none
+                stream.flush()
+    except (OSError, ValueError):  # nobody reads any more
         return
     atexit._run_exitfuncs()
     os._exit(code)

@@ -277,6 +277,13 @@ def test_a_process_that_leaves_early_does_first_what_is_registered_for_its_end(b
     assert ended.stderr.startswith("workbench: ")
 
 
+@pytest.mark.parametrize(("command", "code"), [("plan nowhere.txt", 2), ("models", 0)])
+def test_a_process_that_was_given_no_output_ends_in_order(command: str, code: int) -> None:
+    program = f'exec "{sys.executable}" -c "from workbench.entry import main; main()" {command} >&-'
+    ended = subprocess.run(["sh", "-c", program], text=True, stderr=subprocess.PIPE)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)
+
+
 def test_a_traceback_is_shown_to_those_who_ask_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WORKBENCH_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("WORKBENCH_DEBUG", "")
