@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hogwild.errors import UnsupportedModel
 from hogwild.families import ModelFacts
-from hogwild.seam import ATTENTION, Shared, Softmax
+from hogwild.seam import Shared, Softmax, take_over
 from hogwild.tape import Tape
 from hogwild_kernels import AttentionPlan, Rotary, attend, plan_attention
 from hogwild_kernels.run_tables import Run, RunTables, fits, run_tables
@@ -145,8 +145,7 @@ class PackedReplay:
 
 
 def _forward(model: Any, token_ids: Tensor, positions: Tensor, shared: Shared, **kwargs: Any) -> Any:
-    if model.config._attn_implementation != ATTENTION:
-        model.set_attn_implementation(ATTENTION)
+    take_over(model)
     return model(input_ids=token_ids, position_ids=positions, use_cache=False, shared=shared, **kwargs)
 
 

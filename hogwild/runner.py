@@ -22,7 +22,7 @@ from hogwild.cache import SharedCache
 from hogwild.errors import ContextOverflow, ViewError
 from hogwild.ranks import Alone, Ranks
 from hogwild.sampling import Chosen
-from hogwild.seam import Softmax
+from hogwild.seam import Softmax, take_over
 from hogwild.views import Block, Feed, View, num_tokens
 from hogwild_kernels import AttentionPlan, Rotary, attend, compiled, plan_attention
 
@@ -284,6 +284,7 @@ class Runner:
         self, feeds: Sequence[Feed], last_only: bool, mass: bool, ids: Tensor | None = None
     ) -> tuple[list[Tensor], Step]:
         """ids: the tokens `[feeds]` on the device, where the host does not know those of the feeds."""
+        take_over(self.model)
         for feed in feeds:
             feed.own.length += len(feed.tokens)
         try:

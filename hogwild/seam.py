@@ -56,8 +56,9 @@ def _attention(
     if shared is None:
         raise UnsupportedModel(
             "attention arguments",
-            "This model does not pass keyword arguments on to its attention function, so it cannot be run on a shared "
-            "cache; use a model family from the README's list.",
+            "The model of an engine was called by itself, or does not pass keyword arguments on to its attention: run "
+            "it by the engine, or after model.set_attn_implementation('sdpa'), or use a model family from the README's "
+            "list.",
         )
     scale = scaling if scaling is not None else float(query.shape[-1]) ** -0.5
     layer = int(module.layer_idx)  # type: ignore[arg-type]
@@ -65,6 +66,12 @@ def _attention(
         _check_window(layer, kwargs["sliding_window"], shared.facts)
     out = shared.attend(layer, query[0], key[0], value[0], Softmax(scale, softcap, s_aux))
     return out.transpose(0, 1)[None].contiguous(), None
+
+
+def take_over(model: Any) -> None:
+    """Let the model attend by this seam again, where a person has it attend otherwise in between."""
+    if model.config._attn_implementation != ATTENTION:
+        model.set_attn_implementation(ATTENTION)
 
 
 def _check_window(layer: int, told: int | None, facts: ModelFacts) -> None:

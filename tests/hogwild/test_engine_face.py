@@ -265,6 +265,16 @@ def test_a_recorded_decoding_replays_to_its_logits(layout: str, llama: Engine) -
             assert float((replayed - row).abs().amax(-1).min() / row.abs().max()) < TOLERANCE
 
 
+def test_a_person_may_use_the_model_by_itself_in_between(llama: Engine) -> None:
+    ids = torch.tensor([PROMPT])
+    before = llama.decode(PROMPT, heads=HEADS, separator_ids=SEPARATOR, max_new_tokens=5)
+    with pytest.raises(HogwildError, match="set_attn_implementation"):
+        llama.model(ids)
+    llama.model.set_attn_implementation("sdpa")
+    assert llama.model(ids).logits.requires_grad
+    assert llama.decode(PROMPT, heads=HEADS, separator_ids=SEPARATOR, max_new_tokens=5) == before
+
+
 def test_one_seed_for_all_workers_does_not_make_them_draw_alike(llama: Engine) -> None:
     how = Sampling(temperature=1.0, seed=3)
     ids = llama.decode(PROMPT, heads=[HEADS[0]] * 2, layout="independent", max_new_tokens=12, stop=False, sampling=how)
