@@ -16,7 +16,8 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from hogwild.fusing import _Rotation, fuse, fuse_norms, switched_off
+from hogwild.fusing import fuse, fuse_norms, switched_off
+from hogwild.fusing.rotations import Rotation
 from hogwild_kernels import between
 
 
@@ -26,7 +27,7 @@ def rotations_as_they_were() -> Iterator[None]:
     yield
     for name, source in list(sys.modules.items()):
         stand_in = vars(source).get("apply_rotary_pos_emb") if name.startswith("transformers.models.") else None
-        if isinstance(stand_in, _Rotation):
+        if isinstance(stand_in, Rotation):
             source.apply_rotary_pos_emb = stand_in.original
 
 
