@@ -9,14 +9,16 @@ Below: `engine.py`, `workspace.py`, `prompting.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from hogwild.engine import Engine
 from hogwild.errors import ContextOverflow, HogwildError
 from hogwild.layouts import Layout, layout_named
 from hogwild.prompting import SHARED_WORKSPACE, Prompting, parts
+from hogwild.run_values import Brief, Guide, Happening, Unguided
 from hogwild.sampling import Allowed, Sampler, Sampling, for_worker
+from hogwild.text import TextOf
 from hogwild.views import Block, Feed, num_tokens
 from hogwild.workspace import ENDED, State, Workspace
 
@@ -35,87 +37,6 @@ def to_merge(levels: Sequence[int]) -> slice:
 
 CLOSING_ROOM = 32
 """Tokens that are kept free in a full context for each part of the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that a watcher may want to know.
-
-    kind: opened, frozen, merged, decoded, injected, state, ended. `text` of a decoded token is what it adds to the text
-    (empty while a character is incomplete); `ids` of merged blocks are the old blocks.
-    """
-
-    kind: str
-    worker: str = ""
-    block: int = -1
-    text: str = ""
-    ids: tuple[int, ...] = ()
-    role: str = ""
-    length: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """What a collaboration is given. items: how many items the task lists, 0 if it is no list. tools: a line each, and
-    their schemas. budget: tokens per worker; run_budget: tokens of all workers together; None for no limit. concepts:
-    what may help, as text."""
-
-    task: str
-    workers: tuple[str, ...]
-    items: int = 0
-    tools: tuple[str, ...] = ()
-    schemas: tuple[dict[str, Any], ...] = ()
-    budget: int | None = None
-    run_budget: int | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    concepts: str = ""
-
-
-class Guide(Protocol):
-    """Narrows what workers may choose, by what they have written. The same texts always narrow alike."""
-
-    def wrote(self, worker: str, text: str) -> None:
-        """What the worker has written goes on so."""
-        ...
-
-    def told(self, worker: str) -> None:
-        """Something was put into its block, or its turn has ended: what it writes now begins anew."""
-        ...
-
-    def allowed(self, worker: str) -> Allowed | None:
-        """What it may choose next; None for everything."""
-        ...
-
-
-class Unguided:
-    """Every token may be chosen."""
-
-    def wrote(self, worker: str, text: str) -> None: ...
-
-    def told(self, worker: str) -> None: ...
-
-    def allowed(self, worker: str) -> Allowed | None:
-        return None
-
-
-class TextOf:
-    """Token ids to text, one at a time, holding back characters that are not complete."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.ids: list[int] = []
-        self.shown = ""
-
-    def add(self, token: int) -> str:
-        self.ids.append(token)
-        text = self.tokenizer.decode(self.ids, skip_special_tokens=False)
-        if text.endswith("\ufffd") and len(self.ids) < 12:
-            return ""
-        new = text[len(self.shown) :]
-        # A short tail is enough context for tokenizers that join spaces; the rest never changes.
-        self.ids = self.ids[-2:]
-        self.shown = self.tokenizer.decode(self.ids, skip_special_tokens=False)
-        return str(new)
 
 
 class Collaboration:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hogwild.collaboration import Collaboration, Happening
+from hogwild.collaboration import Collaboration
 from hogwild.engine import Engine
+from hogwild.run_values import Happening
 from hogwild.runner import Step
 from hogwild.sampling import Chosen, choose
 from hogwild.views import Feed

@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hogwild.collaboration import Brief, Collaboration, Happening
+from hogwild.collaboration import Collaboration
 from hogwild.engine import Engine
 from hogwild.layouts import Layout
 from hogwild.prompting import SHARED_WORKSPACE, Prompting
+from hogwild.run_values import Brief, Happening
 from hogwild.runner import Step
 from hogwild.sampling import Sampling
 from hogwild.views import Feed

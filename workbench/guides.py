@@ -1,7 +1,7 @@
 """Guided calls: while a worker writes a call, only tokens can be chosen with which it names an offered tool.
 
 In: which tools are offered, what each worker writes, what it is told. Out: the tokens that may come next, as
-`hogwild.collaboration.Guide` asks for them. A live run, a run that goes on from its log, and the proof of a run use it
+`hogwild.run_values.Guide` asks for them. A live run, a run that goes on from its log, and the proof of a run use it
 alike, so that all choose alike. Neighbours: `driver`, `rehearsal`, `replay` own one each; `toolsets.guiding` knows the
 calls, `lexicon` the tokens.
 """

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hogwild.collaboration import TextOf
 from hogwild.sampling import Sampler, Sampling, for_worker
+from hogwild.text import TextOf
 from hogwild.views import Block
 from hogwild.workspace import ENDED, State, Worker
 from toolsets.guiding import Signature

@@ -25,9 +25,9 @@ from workbench.tapes import Choice, Course, Guided, Memory, Seeded, Told
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hogwild.collaboration import TextOf
     from hogwild.engine import Engine
     from hogwild.sampling import Sampler
+    from hogwild.text import TextOf
 
 CLOSE: Final = 1e-3
 """Two logits that lie closer than this may change places with the rounding of another machine, or of one forward for
@@ -173,8 +173,8 @@ class _Again:
 
     def follow(self, one: Seeded | Told | Guided) -> None:
         """Take in what bears on later choices."""
-        from hogwild.collaboration import TextOf
         from hogwild.sampling import Sampler, Sampling, for_worker
+        from hogwild.text import TextOf
 
         match one:
             case Guided():

@@ -20,8 +20,8 @@ import torch
 from twin import relative_error
 
 from hogwild import Collaboration, Engine, Layout, Prompting, Sampling, State, collaboration
-from hogwild.collaboration import Brief, Happening
 from hogwild.errors import ContextOverflow, HogwildError, ViewError
+from hogwild.run_values import Brief, Happening
 from hogwild.sampling import choose
 from hogwild.stepping import advance
 

@@ -26,12 +26,12 @@ from scenes import FEW, Scene
 from scripted_model import WORDS, save
 
 from hogwild import Engine, Sampling
-from hogwild.collaboration import TextOf
 from hogwild.embedded.lessons import MEND, WHOLE_WORLD, Sheets, sheet_of
 from hogwild.embedded.script import play
 from hogwild.embedded.vocabulary import Vocabulary
 from hogwild.layouts import LAYOUTS
 from hogwild.sampling import Allowed, Sampler
+from hogwild.text import TextOf
 from toolsets.guiding import CallGrammar, Signature
 from toolsets.standard import STANDARD
 from toolsets.tool import Tool
