@@ -79,14 +79,14 @@ class AttentionPlan:
         return torch.zeros(seen.shape, dtype=self.dtype, device=device).masked_fill_(~seen, float("-inf"))
 
     def pieces(self, size: int) -> Tensor:
-        """`[pieces, 3]` int32: stretch, start, stop, the stretches cut into pieces of at most `size` tokens."""
+        """`[pieces, 3]` int32 on the CPU: stretch, start, stop; the stretches in pieces of at most `size` tokens."""
         if size not in self.cut:
             rows = [
                 (stretch, at, min(at + size, stop))
                 for stretch, (_, start, stop) in enumerate(self.stretches)
                 for at in range(start, stop, size)
             ]
-            self.cut[size] = torch.tensor(rows, dtype=torch.int32).view(-1, 3)
+            self.cut[size] = torch.tensor(rows, dtype=torch.int32, device="cpu").view(-1, 3)
         return self.cut[size]
 
     @cached_property

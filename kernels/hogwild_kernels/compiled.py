@@ -320,10 +320,10 @@ def load(place: Path) -> ctypes.CDLL | None:
         function.linear.restype, function.panel.restype = None, ctypes.c_int
     except (OSError, AttributeError):
         return None
-    return function if _attends(function) and _multiplies(function) else None
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        return function if _attends(function) and _multiplies(function) else None
 
 
-@torch.no_grad()
 def _multiplies(function: ctypes.CDLL) -> bool:
     draw = torch.Generator().manual_seed(0)
     x, weight, bias = (
@@ -333,7 +333,6 @@ def _multiplies(function: ctypes.CDLL) -> bool:
     return torch.allclose(out, F.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
 
 
-@torch.no_grad()
 def _attends(function: ctypes.CDLL) -> bool:
     draw = torch.Generator().manual_seed(0)
     lengths = (70, 3)

@@ -20,6 +20,7 @@ from hogwild import Engine
 from hogwild.loading import load
 from hogwild.packed import PackedLinear, _can_pack, pack
 from hogwild.room import free_bytes
+from hogwild_kernels import compiled
 
 pytestmark = pytest.mark.skipif(not _can_pack(torch.float32), reason="this torch cannot pack weights")
 
@@ -131,6 +132,23 @@ def test_whoever_traces_a_model_sees_the_layer_itself() -> None:
         assert layer(torch.empty(5, 64)).shape == (5, 64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_what_a_person_has_set_for_all_of_torch_is_no_hindrance(dtype: torch.dtype) -> None:
+    if not _can_pack(dtype):
+        pytest.skip("this processor does not multiply bfloat16")
+    layer, x = nn.Linear(64, 64, dtype=dtype), torch.randn(2, 64, dtype=dtype)
+    _can_pack.cache_clear()
+    compiled._library.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert pack(layer, least_bytes=0) == 1
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x), nn.functional.linear(x, layer.weight, layer.bias))
 
 
 def test_a_model_is_packed_where_no_versions_are_counted() -> None:
