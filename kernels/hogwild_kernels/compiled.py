@@ -293,7 +293,9 @@ def compile_by(compiler: str, out: Path, *more: str) -> str:
             code = _run([compiler, *step], errors)
         if code:
             lines = told.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            return lines[-1] if lines else f"exit code {code}"
+            return next(
+                (line for line in lines if "error" in line.lower()), lines[-1] if lines else f"exit code {code}"
+            )
     return ""
 
 

@@ -213,7 +213,7 @@ def test_where_the_folder_is_full_or_runs_nothing_it_is_compiled_elsewhere(
     [
         ("a->scaling;", "1.01f;", "not exact"),
         ("+= x[r * step + k] * right", "-= x[r * step + k] * right", "not exact"),
-        ("int attend", "int", "cannot"),
+        ("int attend", "int", "error: "),
     ],
 )
 def test_what_is_wrong_is_not_used(
