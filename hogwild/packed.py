@@ -58,7 +58,8 @@ class PackedLinear(nn.Linear):
         packed, weight, bias = self.packed, self.weight, self.bias
         if packed is None or not _is_plain(input):
             return F.linear(input, weight, bias)
-        if not all(_is_still(was, now) for was, now in zip(self.originals, (weight, bias), strict=True)):
+        weight_was, bias_was = self.originals
+        if not (_is_still(weight_was, weight) and _is_still(bias_was, bias)):
             self.packed, self.originals = None, (None, None)
             return F.linear(input, weight, bias)
         if (input.dtype, input.device) != (packed[0].dtype, packed[0].device):
