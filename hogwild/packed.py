@@ -99,6 +99,7 @@ def pack(model: nn.Module, *, least_bytes: int = WORTH_PACKING) -> int:
         module
         for module in model.modules()
         if type(module) is nn.Linear
+        and "forward" not in vars(module)  # somebody else's, which calls the layer's own
         # A quantised weight, or a part of one that is shared out, is a tensor of its own kind in the same layer.
         and type(module.weight) is nn.Parameter
         and module.weight.device.type == "cpu"

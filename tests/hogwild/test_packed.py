@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,12 @@ def test_a_weight_of_another_kind_is_left_alone() -> None:
     layer = nn.Linear(64, 64)
     layer.weight = nn.Parameter(layer.weight.detach().as_subclass(Odd))
     assert isinstance(layer.weight, Odd)
+    assert pack(layer, least_bytes=0) == 0
+
+
+def test_a_layer_whose_forward_is_somebody_elses_is_left_alone() -> None:
+    layer: Any = nn.Linear(64, 64)
+    layer.forward = functools.partial(layer.forward)  # as accelerate's hooks do
     assert pack(layer, least_bytes=0) == 0
 
 
