@@ -19,6 +19,7 @@ from workbench import events as ev
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from workbench.call_values import Pending
     from workbench.driver import Driver
 
 MAX_WORKERS: Final = len(NAMES)
@@ -72,13 +73,13 @@ class Steerable:
         """Take back a line that waits to be said."""
         self.command("cancel_say", {"line": line}, key=key, by=by)
 
-    def approve(self, call: str, reason: str = "", by: str = "", *, key: str = "") -> None:
-        """Let a call that asks for a person's word begin."""
-        self.command("approve", {"call": call, "reason": reason}, key=key, by=by)
+    def approve(self, call: str | Pending, reason: str = "", by: str = "", *, key: str = "") -> None:
+        """Let a call that asks for a person's word begin: one of `pending`, or its name."""
+        self.command("approve", {"call": _name_of(call), "reason": reason}, key=key, by=by)
 
-    def reject(self, call: str, reason: str = "", by: str = "", *, key: str = "") -> None:
+    def reject(self, call: str | Pending, reason: str = "", by: str = "", *, key: str = "") -> None:
         """Say no to a call; the worker is told so, with the reason."""
-        self.command("reject", {"call": call, "reason": reason}, key=key, by=by)
+        self.command("reject", {"call": _name_of(call), "reason": reason}, key=key, by=by)
 
     def add_worker(self, name: str | None = None, *, key: str = "", by: str = "") -> str:
         """Let another worker join; returns its name."""
@@ -92,6 +93,10 @@ class Steerable:
         """Let a worker, by default every one, sample otherwise from here on: temperature, top_k, top_p, min_p,
         repetition_penalty, seed."""
         self.command("set_sampling", {"worker": worker, **sampling}, key=key, by=by)
+
+
+def _name_of(call: str | Pending) -> str:
+    return call if isinstance(call, str) else getattr(call, "call", str(call))
 
 
 class Steering:

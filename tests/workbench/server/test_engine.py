@@ -140,7 +140,9 @@ def test_a_call_in_the_engines_process_is_approved_and_its_result_read_from_here
         next(event for event in run.events() if event.kind == "approval_asked")
         (asked,) = run.pending
         assert (asked.tool, asked.arguments) == ("gcd", {"a": 84, "b": 126})
-        run.approve(asked.call)
+        with pytest.raises(UsageError, match="Call c9 does not wait"):
+            run.approve("c9")
+        run.approve(asked)  # or asked.call, its name
         next(event for event in run.events() if event.kind == "call_finished")
         assert run.pending == ()
         assert run.results == {asked.call: 42}
