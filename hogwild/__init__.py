@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hogwild.waiting import wait_asleep
+
 if TYPE_CHECKING:
     from hogwild.collaboration import Collaboration
     from hogwild.engine import Engine
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from hogwild.tape import Tape
     from hogwild.views import Block, Feed, View
     from hogwild.workspace import State, Workspace
+
+wait_asleep()
 
 _HOME = {
     "Arrangement": "layouts",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 check_rooms()
 
+import hogwild  # noqa: E402, F401 - says how threads wait, before anybody imports torch
+
 __all__ = ["Run", "Workbench"]
 
 

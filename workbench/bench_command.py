@@ -26,11 +26,10 @@ def bench(
 ) -> None:
     """Measure tokens per second, and how near a step is to what the memory allows."""
     counts, lengths = _numbers(workers, "--workers"), _numbers(contexts, "--contexts")
-    from hogwild import Engine
     from workbench.measuring import measure, one_more, plot
-    from workbench.models import EMBEDDED, embedded_directory
+    from workbench.models import load_engine
 
-    engine = Engine.from_pretrained(embedded_directory() if model == EMBEDDED else model, device=device)
+    engine = load_engine(model, device)
     points = list(measure(engine, counts, lengths))
     if not points:
         raise UsageError(

@@ -7,6 +7,7 @@ line (for the start).
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -250,6 +251,33 @@ class _History:
         self.engine.release(*self.blocks, *self.own)
 
 
+def beside_others(engine: Any, quick: bool) -> Iterator[Row]:
+    """A step while other programs want every processor too: it should get its half."""
+    scene = Scene(engine, 512, 2)
+    loop = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(loop) for _ in range(os.cpu_count() or 1)]
+
+    def timed(signal_first: int) -> float:
+        for other in others:
+            other.send_signal(signal_first)
+        return seconds(scene.step, 15)
+
+    try:
+        yield ratio(
+            "step beside a busy program for each processor / step alone",
+            lambda: timed(signal.SIGCONT),
+            lambda: timed(signal.SIGSTOP),
+            "<= 3",
+            "135 M parameters, 512 tokens, two workers: threads that wait for each other do so asleep",
+            rounds=5 if quick else 11,
+        )
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    scene.close()
+
+
 def start(quick: bool) -> Iterator[Row]:
     """From the start of the process to the first token, against the import of torch and transformers."""
     python = sys.executable
@@ -292,3 +320,4 @@ def rows(quick: bool) -> Iterator[Row]:
     yield from memory(engine)
     yield from frozen_steps(engine, quick)
     yield from shared_context(quick)
+    yield from beside_others(engine, quick)
