@@ -8,7 +8,9 @@ an answer, 2 bad usage, 130 interrupted. Errors are one sentence; `--debug` show
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import json
 import os
 import signal
@@ -334,7 +336,9 @@ def models(as_json: AsJson = False) -> None:
 def main() -> None:
     """The console script."""
     warnings.showwarning = warned
+    _escape_what_cannot_be_printed()
     try:
+        _check_folder()
         with _noting_ctrl_c():
             code = app(standalone_mode=False)
     except WorkbenchError as error:
@@ -361,6 +365,27 @@ def main() -> None:
         complain("There is no space for what this prints or writes: free some, or write elsewhere." if full else where)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _escape_what_cannot_be_printed() -> None:
+    """A terminal or a pipe may have letters of one alphabet only; the others become \\u escapes, as JSON has them."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("workbench", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="workbench")
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:  # libraries end the process where they cannot ask for it
+        raise UsageError("The folder that you are in is gone: change to one that exists.") from error
 
 
 @contextmanager

@@ -101,6 +101,29 @@ def test_why_a_run_failed_is_said_once(run_cli: Cli, tmp_path: Path) -> None:
     assert line.removeprefix("workbench: ") not in printed.out
 
 
+def test_an_output_of_few_letters_gets_the_others_as_json_writes_them(
+    run_cli: Cli, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    printing = io.TextIOWrapper(raw, encoding="ascii")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", printing)
+        assert run_cli("run", f"{TASK} \u00e9\U0001f469", "--model", model, "--json").code == 0
+        assert run_cli("runs", "list").code == 0
+        printing.flush()
+    found = json.loads(raw.getvalue().splitlines()[0])
+    assert found["items"][0]["question"].endswith("126? \u00e9\U0001f469")
+    assert found["run_id"].encode() in raw.getvalue().splitlines()[-2]
+
+
+def test_a_folder_that_is_gone_is_one_sentence(run_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    refused(run_cli("run", TASK), "The folder that you are in is gone")
+
+
 def test_json_is_one_object_with_exactly_the_promised_keys(run_cli: Cli, model: str) -> None:
     printed = run_cli("run", TASK, "--model", model, "--json")
     assert (printed.code, printed.err) == (0, "")
