@@ -48,7 +48,7 @@ PIECE = 1024
 """Tokens of a segment that one task reads, where few rows do not make tasks enough."""
 FEW_ROWS = 128
 """Per KV head."""
-PATIENCE_S = 60
+PATIENCE_S = 20
 """With one step of the compiler."""
 WIDENED_FROM = 32
 """Rows per KV head. On a processor that multiplies bfloat16, torch does with fewer before this has widened it."""
