@@ -204,8 +204,36 @@ def _ban(rows: Tensor, hows: Sequence[Sampling]) -> None:
         rows[row, token] = rows.new_full((), float("-inf"))  # made on the device; a bare number would be copied there
 
 
+def missed_by(
+    how: Sampling, number: float, logits: Tensor, written: Sequence[int], allowed: Allowed | None, token: int
+) -> float:
+    """How far `number` lies from those by which `token` is drawn from `logits` `[vocab]`, as a share of all weight: 0
+    where it is drawn, next to nothing where the rounding of another machine may draw it, 1 where nothing would."""
+    rows = logits.detach().double().clone()[None]
+    _penalise(rows, [how], [written])
+    _keep(rows, [how], [allowed])
+    _ban(rows, [how])
+    sums, _, order = _sums(rows, [how], [number], how.needs_ranks)
+    shares = (sums[0].double() / sums[0, -1].double()).tolist()
+    place = token if order is None else int((order[0] == token).nonzero()[0])
+    low, high = (shares[place - 1] if place else 0.0), shares[place]
+    return 1.0 if low == high else max(low - number, number - high, 0.0)
+
+
 def _draw(rows: Tensor, hows: Sequence[Sampling], numbers: Sequence[float], ranked: bool) -> Tensor:
     """Tokens `[rows]` by inversion: the first at which the running sum of weights exceeds a share of the total."""
+    sums, number, order = _sums(rows, hows, numbers, ranked)
+    total = sums[:, -1:]
+    wanted = torch.minimum((number * total.double()).long(), total - 1)
+    place = (sums <= wanted).sum(-1, keepdim=True).clamp(max=rows.shape[1] - 1)
+    return (place if order is None else order.gather(1, place)).squeeze(1)
+
+
+def _sums(
+    rows: Tensor, hows: Sequence[Sampling], numbers: Sequence[float], ranked: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Running sums of the tokens' weights, the numbers beside them `[rows, 1]`, and the tokens' order where they are
+    ranked."""
     settings = [
         (how.temperature, how.top_k or rows.shape[1], how.top_p, how.min_p, number)
         for how, number in zip(hows, numbers, strict=True)
@@ -225,11 +253,7 @@ def _draw(rows: Tensor, hows: Sequence[Sampling], numbers: Sequence[float], rank
         before = everything.cumsum(-1) - everything
         beyond = (before > 0) & (before.double() >= top_p * everything.sum(-1, keepdim=True).double())
         weights = weights.masked_fill(beyond, 0)
-    sums = weights.cumsum(-1)
-    total = sums[:, -1:]
-    wanted = torch.minimum((number * total.double()).long(), total - 1)
-    place = (sums <= wanted).sum(-1, keepdim=True).clamp(max=rows.shape[1] - 1)
-    return (place if order is None else order.gather(1, place)).squeeze(1)
+    return weights.cumsum(-1), number, order
 
 
 def _at_once(values: Sequence[object], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ and the exported notebook ask.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CLOSE: Final = 1e-3
 """Two logits that lie closer than this may change places with the rounding of another machine, or of one forward for
 the whole run in the place of one for each step."""
+CLOSE_DRAW: Final = 1e-5
+"""The same for tokens that are drawn: a number that lies so near those of another token, as a share of all weight."""
 
 
 class Carrier(Protocol):
@@ -44,7 +46,8 @@ class Carrier(Protocol):
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The first token that the model chooses otherwise. Texts are as the tokenizer writes them, `None` is a turn's end.
-    margin: how much likelier, in logits, the model finds its own choice."""
+    margin: how much likelier, in logits, the model finds its own choice; where tokens are drawn, how far the draw was
+    from the recorded one, as a share of all weight. drawn: whether they are."""
 
     seq: int
     step: int
@@ -52,10 +55,12 @@ class Difference:
     recorded: str | None
     chosen: str | None
     margin: float
+    drawn: bool = False
 
     def __str__(self) -> str:
         said = f"In step {self.step} {self.worker} said {_quoted(self.recorded)}, and here says {_quoted(self.chosen)}"
-        near = f"; the two are {self.margin:.1e} apart, which is rounding" if self.margin < CLOSE else ""
+        close = self.margin < (CLOSE_DRAW if self.drawn else CLOSE)
+        near = f"; the two are {self.margin:.1e} apart, which is rounding" if close else ""
         return f"{said} (event {self.seq}){near}."
 
 
@@ -194,16 +199,28 @@ class _Again:
                 else:
                     self._samplers[one.worker].sampling = how
 
-    def choose(self, one: Choice, row: Tensor) -> int:
-        """What the worker chooses from these logits `[vocab]`, where the run has `one`."""
+    def choose(self, one: Choice, row: Tensor) -> tuple[int, Callable[[int], tuple[float, bool]]]:
+        """What the worker chooses from these logits `[vocab]`, where the run has `one`; and how far another token was
+        from being chosen, and whether they are drawn."""
+        from hogwild.sampling import missed_by
+
         name = one.worker
-        chosen = self._samplers[name](row, self._written[name], self._guide.allowed(name))
+        sampler, written, allowed = self._samplers[name], self._written[name], self._guide.allowed(name)
+        how, before = sampler.sampling, len(written)
+        number = sampler.number if how.temperature > 0.0 else 0.0
+        chosen = sampler(row, written, allowed)
+
+        def apart(token: int) -> tuple[float, bool]:
+            if how.temperature > 0.0:
+                return missed_by(how, number, row, written[:before], allowed, token), True
+            return float(row[chosen] - row[token]), False
+
         if one.token is None:
             self._guide.told(name)
         else:
             self._written[name].append(one.token)
             self._guide.wrote(name, self._texts[name].add(one.token))
-        return chosen
+        return chosen, apart
 
 
 def _compare(
@@ -217,16 +234,16 @@ def _compare(
             again.follow(one)
             continue
         row = rows[one.block, one.at]
-        chosen = again.choose(one, row)
+        chosen, apart = again.choose(one, row)
         ends = chosen in engine.end_ids
         same = ends if one.token is None else chosen == one.token
         identical += same
         if not same and first is None:
             recorded = one.token if one.token is not None else min(engine.end_ids, default=chosen)
-            margin = float(row[chosen] - row[recorded])
+            margin, drawn = apart(recorded)
             first = Difference(
                 one.seq, one.step, one.worker, None if one.token is None else _text(engine, one.token),
-                None if ends else _text(engine, chosen), round(margin, 6),
+                None if ends else _text(engine, chosen), float(f"{margin:.3g}"), drawn,
             )  # fmt: skip
     return first, identical
 

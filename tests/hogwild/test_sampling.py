@@ -19,7 +19,7 @@ from twin import text
 
 from hogwild import Engine, Sampling
 from hogwild.errors import HogwildError, SamplingError
-from hogwild.sampling import Allowed, Sampler, choose
+from hogwild.sampling import Allowed, Sampler, choose, missed_by
 
 Engines = Callable[[str], Engine]
 
@@ -57,6 +57,24 @@ def kept(logits: Sequence[float], how: Sampling, slack: float) -> set[int]:
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:
     assert draws(Sampling(), count=5) == {0: 5}
+
+
+@pytest.mark.parametrize(
+    "how", [Sampling(temperature=1.0), Sampling(temperature=0.7, top_k=4, min_p=0.05, banned=(2,), seed=4)], ids=str
+)
+def test_how_far_a_draw_lies_from_a_token_is_a_share_of_all_weight(how: Sampling) -> None:
+    row, sampler = torch.tensor(LOGITS), Sampler(how)
+    left = sorted(kept([-math.inf if token in how.banned else logit for token, logit in enumerate(LOGITS)], how, 0.0))
+    for _ in range(50):
+        number = sampler.number
+        chosen = sampler(row)
+        missed = [missed_by(how, number, row, [], None, token) for token in range(len(LOGITS))]
+        assert missed[chosen] == 0.0
+        assert all(0 < missed[token] < 1 for token in left if token != chosen)
+        assert all(missed[token] == 1.0 for token in range(len(LOGITS)) if token not in left)
+    # A number just beneath the one at which the next token begins: rounding may draw either.
+    edge = softmax(LOGITS)[0]
+    assert 0 < missed_by(Sampling(temperature=1.0), edge - 1e-8, row, [], None, 1) < 1e-7
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])

@@ -28,7 +28,7 @@ from workbench import events as ev
 from workbench.errors import ReplayError
 from workbench.log import RunLog
 from workbench.models import load_engine
-from workbench.replay import prove, versions
+from workbench.replay import Difference, prove, versions
 from workbench.stored import StoredRun
 
 TASK = "1. What is the gcd of 48 and 36?\n2. Spell the word lantern backwards.\n3. Is 97 a prime number?"
@@ -141,8 +141,17 @@ def tampered(events: list[ev.Event], worker: str, number: int) -> list[ev.Event]
     return [*events[:at], replace(events[at], payload=replace(step, tokens=tokens)), *events[at + 1 :]]
 
 
-def test_a_token_that_was_changed_is_found_and_named(embedded: Engine) -> None:
-    events = recorded(embedded, "Alice", "Bob", task=TASK, max_tokens=60)
+def test_what_may_be_rounding_is_said_so_in_logits_or_as_a_share_of_the_draw() -> None:
+    one = Difference(seq=9, step=4, worker="Erin", recorded="a", chosen="b", margin=0.002, drawn=True)
+    assert "rounding" not in str(one)
+    assert "rounding" not in str(replace(one, drawn=False))
+    assert "1.7e-08 apart, which is rounding" in str(replace(one, margin=1.7e-8))
+    assert "rounding" in str(replace(one, drawn=False, margin=2e-5))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_token_that_was_changed_is_found_and_named(temperature: float, embedded: Engine) -> None:
+    events = recorded(embedded, "Alice", "Bob", task=TASK, max_tokens=60, sampling=Sampling(temperature=temperature))
     forged = tampered(events, "Bob", 12)
     proof = prove(forged, embedded)
     assert not proof
