@@ -233,7 +233,10 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
     )
     if not compiler:
         return None, "plain torch: there is no C compiler (Debian: apt-get install gcc)"
-    name = _name(compiler)
+    try:
+        name = _name(compiler)
+    except OSError as error:  # as where a package is one file
+        return None, f"plain torch: its source cannot be read ({error})"
     folder = Path(platformdirs.user_cache_dir("workbench", appauthor=False)) / "compiled"
     with suppress(OSError):
         for held in folder.glob(f"{name}-*.so"):

@@ -232,6 +232,12 @@ def test_what_is_wrong_is_not_used(
         assert not compiled.serves(torch.ones(2, 1, 16), [torch.ones(1, 3, 16)])
 
 
+def test_without_its_source_the_definition_runs(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "FOLDER", tmp_path / "package.zip")
+    assert compiled.library() is None
+    assert compiled.state().startswith("plain torch: its source cannot be read")
+
+
 def test_without_a_compiler_the_definition_runs(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(fresh))
     assert compiled.library() is None
