@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
+from memory.errors import ChangeRefused, RowChanged
 from memory.planning import joined, plan_edit, plan_new
 from memory.store import Library
 from memory.values import STATES, Plan, Row, Snapshot
@@ -22,12 +24,21 @@ from toolsets.tool import Tool
 
 AUTHOR: Final = "workbench"
 TAG: Final = "builtin"
+_TRIES: Final = 3
 
 
 def seed_library(library: Library, *, author: str = AUTHOR) -> int:
     """Bring the rows of the built-in tools up to date; returns how many were added or changed."""
     if library.read_only:
         return 0
+    for _ in range(_TRIES - 1):
+        # Another process may have seeded the library, or changed a row, since it was read here: read it again.
+        with suppress(ChangeRefused, RowChanged):
+            return _seed(library, author)
+    return _seed(library, author)
+
+
+def _seed(library: Library, author: str) -> int:
     known = {row.content["builtin"]: row for row in library.rows("tool", states=STATES) if row.content.get("builtin")}
     taken = {row.name for row in library.rows("tool", states=("active",))}
     fresh = [_snapshot(name, tool) for name, tool in STANDARD.items() if name not in known and name not in taken]

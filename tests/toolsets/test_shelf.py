@@ -65,6 +65,22 @@ def test_seeding_makes_every_standard_tool_active_and_seeding_again_changes_noth
     assert gcd.content["calls"][0] == {"arguments": {"a": 12, "b": 18}, "result": 6}
 
 
+def test_a_library_that_two_processes_fill_at_once_has_each_tool_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library(tmp_path) as slow, Library(tmp_path) as quick:
+        real = slow.apply
+
+        def late(plan: Any, **how: Any) -> Any:
+            monkeypatch.setattr(slow, "apply", real)
+            assert seed_library(quick) == len(STANDARD)
+            return real(plan, **how)
+
+        monkeypatch.setattr(slow, "apply", late)
+        assert seed_library(slow) == 0
+        assert len(slow.rows("tool")) == len(STANDARD)
+
+
 def test_a_seeded_row_loads_as_the_standard_tool_itself(library: Library) -> None:
     seed_library(library)
     assert tools_of(library, ["gcd", "mean"]) == {"gcd": STANDARD["gcd"], "mean": STANDARD["mean"]}
