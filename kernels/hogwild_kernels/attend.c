@@ -1,5 +1,6 @@
 /* Attention of packed query rows over shared segments on a CPU; attention.py has the definition. Keys and values are
-   float32, or bfloat16, which is widened tile by tile; all else is float32.
+   float32, or bfloat16; all else is float32. Where the processor multiplies bfloat16, two by two, queries and weights are
+   rounded to it, as the definition does; elsewhere keys and values are widened tile by tile.
 
    A piece is a stretch of one segment. A task is one KV head and one piece: all rows of the head's group meet the
    piece's keys and values, which are read once, tile by tile, with a running softmax (flash attention, arXiv
@@ -21,6 +22,12 @@
 #define TILE 64      /* tokens whose scores are held at once */
 #define COLUMNS 128  /* rows of one head's group that a task takes, about */
 #define DEPTH 32     /* terms that are added up in a row: the error of a sum grows with their number */
+#if defined(__AVX512BF16__) && LANES == 16
+#include <immintrin.h>
+#define PAIRED 1
+#else
+#define PAIRED 0
+#endif
 #define AHEAD 16     /* tokens between the keys that are used and those that are fetched from memory */
 
 typedef uint32_t bits __attribute__((may_alias));
@@ -64,6 +71,38 @@ INLINE vec exponential(vec x) {
     return choose(x == x, exact, x); /* no number stays none */
 }
 
+/* sum + cell * row; with PAIR each cell of four bytes holds two bfloat16, whose two products are added */
+INLINE vec add_product(const int PAIR, vec sum, float cell, vec row) {
+#if PAIRED
+    if (PAIR) return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(cell), (__m512bh)row);
+#endif
+    return sum + cell * row;
+}
+
+#if PAIRED
+/* Two rows of float32 as one of pairs; `second` may be null, for zeros */
+INLINE void round_to_pairs(const float *first, const float *second, float *pairs) {
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(first)));
+    if (second) {
+        __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(second)));
+        low = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    }
+    _mm512_storeu_si512(pairs, low);
+}
+#endif
+
+/* cells [count][padded] of float32, in place, as [(count + 1) / 2][padded] pairs; returns how many rows those are */
+INLINE int64_t paired_rows(float *cells, int64_t count, int64_t padded) {
+#if PAIRED
+    for (int64_t i = 0; i < count; i += 2)
+        for (int64_t m = 0; m < padded; m += LANES) {
+            const float *first = cells + i * padded + m;
+            round_to_pairs(first, i + 1 < count ? first + padded : 0, cells + i / 2 * padded + m);
+        }
+#endif
+    return (count + 1) / 2;
+}
+
 INLINE vec capped(vec x, float cap) {
     vec y = x / cap;
     vec t = exponential(splat(-2.0f) * larger(y, -y));
@@ -72,21 +111,24 @@ INLINE vec capped(vec x, float cap) {
 }
 
 /* The keys or values of one head in one segment: where they begin, bytes from token to token, numbers of a token */
+enum { WHOLE, NARROW, PAIRS }; /* float32; bfloat16 to be widened; bfloat16 to be multiplied two by two */
 typedef struct {
     const char *begin;
-    int64_t step, dim, narrow;
+    int64_t step, dim;
+    int kind;
 } lane;
 
 /* Have eight tokens on their way into the caches */
 INLINE void fetch(const lane *from, int64_t at) {
     for (int64_t t = at; t < at + 8; t++)
-        for (int64_t b = 0; b < (from->narrow ? 2 : 4) * from->dim; b += 64)
+        for (int64_t b = 0; b < (from->kind ? 2 : 4) * from->dim; b += 64)
             __builtin_prefetch(from->begin + t * from->step + b);
 }
 
-/* `tokens` tokens in float32, and numbers from token to token; in `room` where they have to be widened */
+/* `tokens` tokens in float32, or as they are pairs of one token, and cells from token to token; in `room` where they
+   have to be widened */
 static const float *widened(const lane *from, int64_t at, int64_t tokens, float *room, int64_t *step) {
-    if (!from->narrow) {
+    if (from->kind != NARROW) {
         *step = from->step / 4;
         return (const float *)(from->begin + at * from->step);
     }
@@ -99,11 +141,30 @@ static const float *widened(const lane *from, int64_t at, int64_t tokens, float 
     return room;
 }
 
-/* scores [R keys][N vectors of rows] = keys [R][dim] times rows [dim][padded] */
-INLINE void score_block(const int R, const int N, const float *keys, int64_t step, const float *rows, int64_t padded,
-                        int64_t dim, float *scores) {
-    for (int64_t from = 0; from < dim; from += DEPTH) {
-        const int64_t to = dim - from < DEPTH ? dim : from + DEPTH;
+/* `tokens` tokens of bfloat16 as [(tokens + 1) / 2][dim] pairs, each of two tokens */
+static const float *paired_tokens(const lane *from, int64_t at, int64_t tokens, float *room) {
+#if PAIRED
+    for (int64_t t = 0; t < tokens; t += 2) {
+        const char *first = from->begin + (at + t) * from->step;
+        for (int64_t d = 0; d < from->dim; d += LANES) {
+            __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(first + 2 * d)));
+            if (t + 1 < tokens) {
+                const __m256i *second = (const __m256i *)(first + from->step + 2 * d);
+                low = _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(second)), 16));
+            }
+            _mm512_storeu_si512(room + t / 2 * from->dim + d, low);
+        }
+    }
+#endif
+    return room;
+}
+
+/* scores [R keys][N vectors of rows] = keys [R][dim] times rows [dim][padded]; dim counts cells */
+INLINE void score_block(const int PAIR, const int R, const int N, const float *keys, int64_t step, const float *rows,
+                        int64_t padded, int64_t dim, float *scores) {
+    const int64_t depth = PAIR ? DEPTH / 2 : DEPTH;
+    for (int64_t from = 0; from < dim; from += depth) {
+        const int64_t to = dim - from < depth ? dim : from + depth;
         vec sum[8][4];
         UNROLLED for (int r = 0; r < R; r++)
             UNROLLED for (int n = 0; n < N; n++) sum[r][n] = (vec){0};
@@ -111,7 +172,8 @@ INLINE void score_block(const int R, const int N, const float *keys, int64_t ste
             vec row[4];
             UNROLLED for (int n = 0; n < N; n++) row[n] = *(const vec *)(rows + d * padded + n * LANES);
             UNROLLED for (int r = 0; r < R; r++)
-                UNROLLED for (int n = 0; n < N; n++) sum[r][n] += keys[r * step + d] * row[n];
+                UNROLLED for (int n = 0; n < N; n++)
+                    sum[r][n] = add_product(PAIR, sum[r][n], keys[r * step + d], row[n]);
         }
         UNROLLED for (int r = 0; r < R; r++)
             UNROLLED for (int n = 0; n < N; n++) {
@@ -122,29 +184,40 @@ INLINE void score_block(const int R, const int N, const float *keys, int64_t ste
     }
 }
 
-INLINE void score_keys(const int R, const float *keys, int64_t step, const float *rows, int64_t padded, int64_t dim,
-                       float *scores) {
+INLINE void score_keys(const int PAIR, const int R, const float *keys, int64_t step, const float *rows, int64_t padded,
+                       int64_t dim, float *scores) {
     int64_t c = 0;
-    for (; c + 2 * LANES <= padded; c += 2 * LANES) score_block(R, 2, keys, step, rows + c, padded, dim, scores + c);
-    if (c < padded) score_block(R, 1, keys, step, rows + c, padded, dim, scores + c);
+    for (; c + 2 * LANES <= padded; c += 2 * LANES)
+        score_block(PAIR, R, 2, keys, step, rows + c, padded, dim, scores + c);
+    if (c < padded) score_block(PAIR, R, 1, keys, step, rows + c, padded, dim, scores + c);
 }
 
 /* scores [tokens][padded]; has the values on their way, which are read next, and the keys of the tile after it */
-static __attribute__((noinline)) void score_tile(const lane *keys, const lane *values, int64_t at, int64_t tokens,
-                                                 const float *rows, int64_t padded, float *room, float *scores) {
-    int64_t step, t = 0;
+INLINE void score_tokens(const int PAIR, const lane *keys, const lane *values, int64_t at, int64_t tokens,
+                         const float *rows, int64_t padded, float *room, float *scores) {
+    int64_t step, t = 0, dim = PAIR ? keys->dim / 2 : keys->dim;
     const float *wide = widened(keys, at, tokens, room, &step);
     for (; t + 8 <= tokens; t += 8) {
         fetch(keys, at + t + AHEAD);
         fetch(values, at + t);
-        score_keys(8, wide + t * step, step, rows, padded, keys->dim, scores + t * padded);
+        score_keys(PAIR, 8, wide + t * step, step, rows, padded, dim, scores + t * padded);
     }
-    for (; t < tokens; t++) score_keys(1, wide + t * step, step, rows, padded, keys->dim, scores + t * padded);
+    for (; t < tokens; t++) score_keys(PAIR, 1, wide + t * step, step, rows, padded, dim, scores + t * padded);
 }
 
-/* out [R rows][N vectors] = out * scale + weights [tokens][padded] transposed times values [tokens][N vectors] */
-INLINE void value_block(const int R, const int N, const float *weights, int64_t padded, const float *values,
-                        int64_t step, int64_t tokens, const float *scale, float *out, int64_t out_step) {
+static __attribute__((noinline)) void score_tile(const lane *keys, const lane *values, int64_t at, int64_t tokens,
+                                                 const float *rows, int64_t padded, float *room, float *scores) {
+    if (PAIRED && keys->kind == PAIRS)
+        score_tokens(1, keys, values, at, tokens, rows, padded, room, scores);
+    else
+        score_tokens(0, keys, values, at, tokens, rows, padded, room, scores);
+}
+
+/* out [R rows][N vectors] = out * scale + weights [tokens][padded] transposed times values [tokens][N vectors]; with
+   PAIR `tokens` are pairs of them */
+INLINE void value_block(const int PAIR, const int R, const int N, const float *weights, int64_t padded,
+                        const float *values, int64_t step, int64_t tokens, const float *scale, float *out,
+                        int64_t out_step) {
     vec sum[8][4];
     UNROLLED for (int r = 0; r < R; r++)
         UNROLLED for (int n = 0; n < N; n++) sum[r][n] = (vec){0};
@@ -152,7 +225,8 @@ INLINE void value_block(const int R, const int N, const float *weights, int64_t 
         vec value[4];
         UNROLLED for (int n = 0; n < N; n++) value[n] = *(const vec *)(values + t * step + n * LANES);
         UNROLLED for (int r = 0; r < R; r++)
-            UNROLLED for (int n = 0; n < N; n++) sum[r][n] += weights[t * padded + r] * value[n];
+            UNROLLED for (int n = 0; n < N; n++)
+                sum[r][n] = add_product(PAIR, sum[r][n], weights[t * padded + r], value[n]);
     }
     UNROLLED for (int r = 0; r < R; r++)
         UNROLLED for (int n = 0; n < N; n++) {
@@ -161,27 +235,42 @@ INLINE void value_block(const int R, const int N, const float *weights, int64_t 
         }
 }
 
-INLINE void value_rows(const int R, const float *weights, int64_t padded, const float *values, int64_t step,
-                       int64_t tokens, const float *scale, float *out, int64_t dim) {
+INLINE void value_rows(const int PAIR, const int R, const float *weights, int64_t padded, const float *values,
+                       int64_t step, int64_t tokens, const float *scale, float *out, int64_t dim) {
     const int N = R <= 4 ? WIDE : 2;
     int64_t d = 0;
     for (; d + N * LANES <= dim; d += N * LANES)
-        value_block(R, N, weights, padded, values + d, step, tokens, scale, out + d, dim);
+        value_block(PAIR, R, N, weights, padded, values + d, step, tokens, scale, out + d, dim);
     for (; d < dim; d += LANES)
-        value_block(R, 1, weights, padded, values + d, step, tokens, scale, out + d, dim);
+        value_block(PAIR, R, 1, weights, padded, values + d, step, tokens, scale, out + d, dim);
 }
 
-static void value_tile(const float *weights, int64_t padded, const float *values, int64_t step, int64_t tokens,
-                       const float *scale, float *out, int64_t num_rows, int64_t dim) {
+INLINE void value_tokens(const int PAIR, const float *weights, int64_t padded, const float *values, int64_t step,
+                         int64_t tokens, const float *scale, float *out, int64_t num_rows, int64_t dim) {
     int64_t m = 0;
     for (; m + 8 <= num_rows; m += 8)
-        value_rows(8, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
+        value_rows(PAIR, 8, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
     for (; m + 4 <= num_rows; m += 4)
-        value_rows(4, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
+        value_rows(PAIR, 4, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
     for (; m + 2 <= num_rows; m += 2)
-        value_rows(2, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
+        value_rows(PAIR, 2, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
     for (; m < num_rows; m++)
-        value_rows(1, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
+        value_rows(PAIR, 1, weights + m, padded, values, step, tokens, scale + m, out + m * dim, dim);
+}
+
+/* weights [tokens][padded], which are rounded in place where values are pairs */
+static __attribute__((noinline)) void value_tile(float *weights, int64_t padded, const lane *values, int64_t at,
+                                                 int64_t tokens, const float *scale, float *out, int64_t num_rows,
+                                                 float *room) {
+    int64_t step = values->dim;
+    if (PAIRED && values->kind == PAIRS) {
+        const float *pairs = paired_tokens(values, at, tokens, room);
+        int64_t count = paired_rows(weights, tokens, padded);
+        value_tokens(1, weights, padded, pairs, step, count, scale, out, num_rows, values->dim);
+        return;
+    }
+    const float *wide = widened(values, at, tokens, room, &step);
+    value_tokens(0, weights, padded, wide, step, tokens, scale, out, num_rows, values->dim);
 }
 
 /* rows [head_dim][padded]: queries of rows from..to of the group, scaled and turned to the segment */
@@ -222,6 +311,12 @@ INLINE int64_t seen(const int32_t *bounds, const attention *a, int64_t row, int6
     return bounds ? bounds[row * a->segments + segment] : otherwise;
 }
 
+/* How a task reads what is bfloat16: two by two where the processor can, and each key's pairs lie where a number may */
+static int kind_of(const attention *a, const char *keys, int64_t step) {
+    if (!a->narrow) return WHOLE;
+    return PAIRED && a->head_dim % 2 == 0 && (intptr_t)keys % 4 == 0 && step % 4 == 0 ? PAIRS : NARROW;
+}
+
 static void task(const attention *a, int64_t head, int64_t which, int64_t block, float *room) {
     const int64_t segment = a->piece[3 * which];
     int64_t start = a->piece[3 * which + 1], stop = a->piece[3 * which + 2];
@@ -230,8 +325,10 @@ static void task(const attention *a, int64_t head, int64_t which, int64_t block,
     const int64_t num_rows = to - from, columns = a->group * num_rows, padded = padded_to_lanes(columns);
     const int64_t *strides = a->strides + 4 * segment;
     const int64_t size = a->narrow ? 2 : 4;
-    const lane keys = {a->keys[segment] + size * head * strides[0], size * strides[1], a->head_dim, a->narrow};
-    const lane values = {a->values[segment] + size * head * strides[2], size * strides[3], a->value_dim, a->narrow};
+    const char *first_key = a->keys[segment] + size * head * strides[0];
+    const int kind = kind_of(a, first_key, size * strides[1]);
+    const lane keys = {first_key, size * strides[1], a->head_dim, kind};
+    const lane values = {a->values[segment] + size * head * strides[2], size * strides[3], a->value_dim, kind};
     const float none = -INFINITY;
     float *rows = room, *scores = rows + a->head_dim * padded, *largest = scores + TILE * padded;
     float *total = largest + padded, *scale = total + padded, *out = scale + padded;
@@ -248,7 +345,10 @@ static void task(const attention *a, int64_t head, int64_t which, int64_t block,
     if (any_from > start) start = any_from;
     for (int64_t m = 0; m < padded; m++) largest[m] = none, total[m] = 0;
     memset(out, 0, sizeof(float) * columns * a->value_dim);
-    if (start < stop) turn_rows(a, head, segment, from, to, padded, rows);
+    if (start < stop) {
+        turn_rows(a, head, segment, from, to, padded, rows);
+        if (kind == PAIRS) paired_rows(rows, a->head_dim, padded);
+    }
     for (int64_t at = start; at < stop; at += TILE) {
         const int64_t tokens = stop - at < TILE ? stop - at : TILE;
         score_tile(&keys, &values, at, tokens, rows, padded, wide, scores);
@@ -278,9 +378,7 @@ static void task(const attention *a, int64_t head, int64_t which, int64_t block,
             *(vec *)(scale + m) = lower;
             *(vec *)(total + m) = *(vec *)(total + m) * lower + sum;
         }
-        int64_t step;
-        const float *read = widened(&values, at, tokens, wide, &step);
-        value_tile(scores, padded, read, step, tokens, scale, out, columns, a->value_dim);
+        value_tile(scores, padded, &values, at, tokens, scale, out, columns, wide);
     }
     float *parts = a->partial + (head * a->pieces + which) * a->group * a->rows * (a->value_dim + 2);
     for (int64_t m = 0; m < columns; m++) {
@@ -309,6 +407,9 @@ static void join(const attention *a, int64_t head, int64_t m) {
         if (a->mass) a->mass[row * a->segments + a->piece[3 * p]] += factor * parts[p * step + 1];
     }
 }
+
+/* Whether bfloat16 is multiplied as it is */
+int pairs(void) { return PAIRED; }
 
 int attend(const attention *a) {
     const int64_t at_once = rows_at_once(a), blocks = (a->rows + at_once - 1) / at_once, columns = a->group * at_once;

@@ -1,10 +1,11 @@
 """What a CPU does most, compiled for it: the attention of `attention.py` (`attend.c`) and linear layers (`linear.c`).
 
-In: what the definitions get. Out: the same, without gradients. The attention, in float32 or bfloat16, reads keys and
-values once, tile by tile, and keeps no matrix of scores. Linear layers, in float32,
-read their weights at the speed of the memory, for eight rows as for one. Both are compiled where the machine has a C
-compiler, once (a second), for this processor, and kept in the user's cache folder; every process compares them with the
-definitions before they are used. They run in torch's own threads. Without a compiler the definitions are what runs.
+In: what the definitions get. Out: the same, without gradients. The attention, in float32 or bfloat16 (by the
+processor's own instructions where it has them), reads keys and values once, tile by tile, and keeps no matrix of
+scores. Linear layers, in float32, read their weights at the speed of the memory, for eight rows as for one. Both are
+compiled where the machine has a C compiler, once (a second), for this processor, and kept in the user's cache folder;
+every process compares them with the definitions before they are used. They run in torch's own threads. Without a
+compiler the definitions are what runs.
 Above: `hogwild.runner`, `hogwild.packed`. Beside: `gpu.py`. Below: `attention.py`.
 """
 
@@ -51,7 +52,7 @@ FEW_ROWS = 128
 PATIENCE_S = 20
 """With one step of the compiler."""
 WIDENED_FROM = 32
-"""Rows per KV head. On a processor that multiplies bfloat16, torch does with fewer before this has widened it."""
+"""Rows per KV head. On a processor that multiplies bfloat16, if this cannot, torch does before this has widened it."""
 
 
 class _Problem(ctypes.Structure):
@@ -74,17 +75,20 @@ def serves(query: Tensor, values: Sequence[Tensor]) -> bool:
     """Whether `attend` can do this, and not later than the definition; `query [heads, rows, head_dim]`, `values` per
     segment."""
     return (
-        (query.dtype == torch.float32 or (query.dtype == torch.bfloat16 and _pays_to_widen(query, values[0])))
+        query.dtype in TYPES
         and query.device.type == "cpu"
         and (values[0].dtype, values[0].device) == (query.dtype, query.device)
         and values[0].shape[-1] % LANES == 0
         and not torch.is_grad_enabled()
-        and library() is not None
+        and (function := library()) is not None
+        and (query.dtype == torch.float32 or _pays(function, query, values[0]))
     )
 
 
-def _pays_to_widen(query: Tensor, values: Tensor) -> bool:
-    return not multiplies_bfloat16() or query.shape[0] // values.shape[0] * query.shape[1] >= WIDENED_FROM
+def _pays(function: ctypes.CDLL, query: Tensor, values: Tensor) -> bool:
+    """In bfloat16."""
+    few = query.shape[0] // values.shape[0] * query.shape[1] < WIDENED_FROM
+    return not multiplies_bfloat16() or not few or bool(function.pairs())
 
 
 @cache
@@ -322,7 +326,7 @@ def load(place: Path) -> ctypes.CDLL | None:
         function.attend.argtypes, function.attend.restype = (ctypes.POINTER(_Problem),), ctypes.c_int
         whole, place_of = ctypes.c_int64, ctypes.c_void_p
         function.linear.argtypes = (place_of, whole, place_of, place_of, place_of, whole, whole, whole, whole)
-        function.linear.restype, function.panel.restype = None, ctypes.c_int
+        function.linear.restype, function.panel.restype, function.pairs.restype = None, ctypes.c_int, ctypes.c_int
     except (OSError, AttributeError):
         return None
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
@@ -356,4 +360,7 @@ def _attends(function: ctypes.CDLL) -> bool:
     out, spent = _attend(function, query, keys, values, plan, 0.2, True, 20.0, sinks)
     assert shares is not None
     assert spent is not None
-    return torch.allclose(out, right, rtol=1e-4, atol=1e-5) and torch.allclose(spent, shares, rtol=1e-4, atol=1e-5)
+    short = [one.bfloat16() for one in (query, *keys, *values)]
+    rounded, _ = _attend(function, short[0], short[1:3], short[3:], plan, 0.2, False, 20.0, sinks)
+    exact = torch.allclose(out, right, rtol=1e-4, atol=1e-5) and torch.allclose(spent, shares, rtol=1e-4, atol=1e-5)
+    return exact and torch.allclose(rounded.float(), right, rtol=0.05, atol=0.05)
