@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONTEXTS = (8192, 32768, 1024)
 WORKERS = (1, 2, 4, 8)
-STEPS = 16
+STEPS = 8
 """Steps in a row, as in a run, where two ways are timed in turn."""
 SCALING_BAR = {2: 1.95, 4: 3.8, 8: 7.2}
 
