@@ -99,6 +99,7 @@ def _dense(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Logits `[tokens, vocab]` of the model by itself, with the plain attention of transformers."""
     model.set_attn_implementation("eager")
     try:
-        return model(input_ids=tokens, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
+        with torch.autocast(tokens.device.type, enabled=False):
+            return model(input_ids=tokens, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
     finally:
         model.set_attn_implementation(ATTENTION)

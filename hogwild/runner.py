@@ -252,7 +252,8 @@ class Runner:
             return list(ahead.logits.split(1)), ahead.step
         for feed in feeds:
             self.cache.reserve(feed.own, len(feed.tokens))
-        with self.ranks.together("step", feeds, last_only, mass):
+        plain = torch.autocast(self.cache.device.type, enabled=False)  # whatever surrounds the step
+        with plain, self.ranks.together("step", feeds, last_only, mass):
             return self._step(feeds, last_only, mass)
 
     @torch.inference_mode()

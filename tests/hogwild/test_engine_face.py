@@ -275,6 +275,19 @@ def test_a_person_may_use_the_model_by_itself_in_between(llama: Engine) -> None:
     assert llama.decode(PROMPT, heads=HEADS, separator_ids=SEPARATOR, max_new_tokens=5) == before
 
 
+def test_an_engine_computes_in_its_own_type_within_a_persons_autocast(llama: Engine) -> None:
+    def logits(engine: Engine) -> torch.Tensor:
+        block = engine.open_block()
+        (found,) = engine.step([Feed(view=[block], tokens=PROMPT)])
+        engine.release(block)
+        return found
+
+    right = logits(llama)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(logits(llama), right)
+        assert torch.equal(logits(Engine.from_pretrained(llama.directory, dtype="float32")), right)
+
+
 def test_one_seed_for_all_workers_does_not_make_them_draw_alike(llama: Engine) -> None:
     how = Sampling(temperature=1.0, seed=3)
     ids = llama.decode(PROMPT, heads=[HEADS[0]] * 2, layout="independent", max_new_tokens=12, stop=False, sampling=how)
