@@ -5,6 +5,7 @@ In: made and kept up to date by `calls`. Out: read by `driver`, `session` and wh
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,3 +72,7 @@ class Results(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        """Each value in short: one may be millions of characters long."""
+        return f"{{{', '.join(f'{name!r}: {reprlib.repr(value)}' for name, value in self.items())}}}"

@@ -360,6 +360,8 @@ def test_a_long_result_is_cut_and_can_be_read_on(engine: Engine) -> None:
         assert 'read_result with result "Erin-1/1" and start 100' in text
         assert "read_result" in scene.driver.calls.tools
         assert scene.driver.calls.results()["c1"] == "ab" * 5000
+        assert repr(scene.driver.calls.results()).startswith("{'c1': 'ababab")
+        assert len(repr(scene.driver.calls.results())) < 100, "looked at, it is short"
 
 
 @pytest.mark.parametrize("workers", [("Erin",), ("Erin", "Bob")])
