@@ -9,6 +9,7 @@ written again. Neighbours: `log` makes tails, `workbench.server` sends pages.
 import json
 import math
 import sqlite3
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ class Page:
 
 
 class Tail:
-    """Follows one run over a connection of its own; used by one thread at a time."""
+    """Follows one run over a connection of its own; used by one thread at a time, but any thread may close it: a page
+    that goes away cancels its stream, and the thread that reads for it goes on to the end of what it reads."""
 
     def __init__(self, path: Path, run: int, run_id: str, since: int, lock: Path, busy_timeout_s: float) -> None:
         self.run_id, self.last_seq = run_id, since
@@ -43,10 +45,17 @@ class Tail:
         with translated(path):
             self._connection = connect_to_read(path, busy_timeout_s)
         self._version = -1
+        self._used, self._closing = threading.Lock(), False
 
     def close(self) -> None:
-        """Give the connection back; again is harmless."""
-        self._connection.close()
+        """Give the connection back, where it is being read from, when that is over; again is harmless."""
+        self._closing = True
+        # SQLite's memory would be taken from under a thread that reads, which ends the whole process.
+        if self._used.acquire(blocking=False):
+            try:
+                self._connection.close()
+            finally:
+                self._used.release()
 
     def changed(self) -> bool:
         """Whether anything was committed to the log since the last `read`; costs next to nothing."""
@@ -57,6 +66,14 @@ class Tail:
 
     def read(self, limit: int = 5000) -> Page:
         """The next events, at most `limit`; raises RunNotFound when the run has been deleted, LogError."""
+        try:
+            with self._used:
+                return self._read(limit)
+        finally:
+            if self._closing:
+                self.close()
+
+    def _read(self, limit: int) -> Page:
         with translated(self._path):
             # In this order: whatever comes after these two were read shows as a change later, and a run that has ended
             # holds all that it will ever hold.

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -524,6 +525,33 @@ def test_a_text_of_the_log_that_is_none_is_reported_as_damaged_and_not_quoted(lo
     with pytest.raises(LogDamaged) as error:
         log.events("run-1")
     assert_one_sentence(error, "a text in it is none")
+
+
+def test_a_tail_that_is_closed_while_a_thread_reads_from_it_is_read_to_the_end(
+    log: RunLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a browser's tab goes away: SQLite's memory must not be taken from under the thread."""
+    write_some(log)
+    tail = log.tail("run-1")
+    reading, go, pages = threading.Event(), threading.Event(), list[int]()
+    real = tail._text
+
+    def slow(*row: Any) -> str:
+        reading.set()
+        assert go.wait(30)
+        return real(*row)
+
+    monkeypatch.setattr(tail, "_text", slow)
+    thread = threading.Thread(target=lambda: pages.append(len(tail.read(40).events)))
+    thread.start()
+    assert reading.wait(30)
+    tail.close()
+    go.set()
+    thread.join(30)
+    assert pages == [40]
+    with pytest.raises(sqlite3.ProgrammingError):
+        tail._connection.execute("SELECT 1")
+    tail.close()
 
 
 def test_a_newer_kind_of_event_is_read_as_unknown(log: RunLog, writer: RunWriter) -> None:
