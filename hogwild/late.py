@@ -119,7 +119,7 @@ def put_off(name: str, answers: Callable[[_Late], dict[str, Any]]) -> Iterator[N
     try:
         yield
     finally:
-        if type(module) is _Late:
+        if type(module) is _Late and vars(module).get("_by", 0) is None:
             module.__dict__.pop("__path__", None)  # from now on the import of one of its submodules executes it first
 
 
@@ -129,7 +129,11 @@ def _compiler(module: _Late) -> dict[str, Any]:
     after = module._after
 
     def at_hand(function: Any) -> bool:
-        return not isinstance(function, FunctionType) or not isinstance(module, _Late) or module._by is not None
+        return (
+            not isinstance(function, FunctionType)
+            or not isinstance(module, _Late)
+            or vars(module).get("_by", 0) is not None
+        )
 
     def mark(name: str) -> Callable[[Any], Any]:
         def decorate(function: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hogwild.late import execute, put_off
+from hogwild.late import _compiler, execute, put_off
 
 
 @pytest.fixture
@@ -82,6 +82,24 @@ def test_who_comes_while_it_is_executed_waits_for_the_whole(package: Path) -> No
     sys.modules["slow"].begun.wait(10)
     assert slow.later.early() == 5
     first.join()
+
+
+def test_a_module_may_be_executed_while_others_are_still_put_off(package: Path) -> None:
+    """Its package is a package all the time, and an answer that was given before waits for the real one."""
+    lines = "import slow\nslow.executed.append(1)\nslow.begun.set()\nslow.goes_on.wait(0.3)\n"
+    ends = "from slow.later.part import number\ndef disable(function, recursive): return lambda: number\n"
+    (package / "__init__.py").write_text(lines + ends, encoding="utf-8")
+    sys.modules["slow"].begun, sys.modules["slow"].goes_on = threading.Event(), threading.Event()
+    with put_off("slow.later", _compiler):
+        import slow.later
+
+        disable = slow.later.disable
+        first = threading.Thread(target=lambda: slow.later.number)
+        first.start()
+        sys.modules["slow"].begun.wait(10)
+    assert disable(executed)() == 7
+    first.join()
+    assert (slow.later.number, executed()) == (7, 1)
 
 
 def test_threads_that_would_wait_for_each_other_go_on(package: Path) -> None:
