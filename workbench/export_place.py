@@ -6,6 +6,7 @@ write here; the command line asks before a run begins.
 
 import errno
 import os
+import secrets
 from pathlib import Path
 
 from workbench.errors import UsageError, WorkbenchError
@@ -36,7 +37,7 @@ def _reason(error: Exception) -> str:
 
 def write_whole(target: Path, text: str) -> None:
     """Beside its place first, then moved there: a reader sees the old file or the new one."""
-    beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    beside = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with open(beside, "x", encoding="utf-8") as file:
             file.write(text)

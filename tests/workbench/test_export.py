@@ -27,6 +27,7 @@ from workbench import Workbench, static_view
 from workbench import events as ev
 from workbench.errors import UsageError, WorkbenchError
 from workbench.export import export_run, notebook
+from workbench.export_place import write_whole
 from workbench.log import RunLog
 from workbench.privacy import scrub, scrub_text
 from workbench.record import Record
@@ -281,6 +282,20 @@ def test_the_notebook_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
         export_run(worksheet(workers=4), target)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.ipynb"]
+
+
+def test_two_threads_may_write_one_place_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, place = os.replace, tmp_path / "run.ipynb"
+
+    def late(old: Path, new: Path) -> None:
+        monkeypatch.setattr(os, "replace", real)
+        write_whole(place, "the second")
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", late)
+    write_whole(place, "the first")
+    assert place.read_text() == "the first"
+    assert list(tmp_path.iterdir()) == [place]
 
 
 def test_an_older_export_is_replaced_and_links_are_followed(tmp_path: Path) -> None:
