@@ -60,6 +60,10 @@ def standalone(function: Callable[..., Any]) -> str | None:
         return None
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != plain.__name__:
         return None
+    # The file may have been edited since: what runs is what counts.
+    bodies = [one for one in compile(code, "<source>", "exec").co_consts if isinstance(one, types.CodeType)]
+    if plain.__code__.co_code not in [one.co_code for one in bodies if one.co_name == node.name]:
+        return None
     heads = []
     for name in sorted(_needed(node)):
         head = _head(name, plain.__globals__.get(name, _UNKNOWN))

@@ -1,6 +1,8 @@
 """Which tools' code a run's log keeps, and that it stands by itself."""
 
 import functools
+import importlib
+import linecache
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +62,19 @@ def test_the_code_of_an_own_function_defines_it_anywhere() -> None:
 @pytest.mark.parametrize("function", [leaning, closed(2), lambda n: n, len, "x".join], ids=repr)
 def test_what_does_not_stand_by_itself_is_left_out(function: Any) -> None:
     assert standalone(function) is None
+
+
+def test_code_that_was_edited_after_it_was_loaded_is_not_told_as_what_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "edited_tools.py"
+    file.write_text("def half(n: float) -> float:\n    return n / 2\n")
+    half = importlib.import_module("edited_tools").half
+    assert standalone(half) == "def half(n: float) -> float:\n    return n / 2"
+    file.write_text("def half(n: float) -> float:\n    return n * 0.5 + 1\n")
+    linecache.checkcache()
+    assert standalone(half) is None
 
 
 def test_tools_that_are_not_in_the_standard_set_are_kept_with_their_code() -> None:
