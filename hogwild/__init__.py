@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hogwild.waiting import wait_asleep
+from hogwild.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from hogwild.collaboration import Collaboration
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hogwild.views import Block, Feed, View
     from hogwild.workspace import State, Workspace
 
-wait_asleep()
+wait_briefly()
 
 _HOME = {
     "Arrangement": "layouts",

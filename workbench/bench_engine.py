@@ -268,7 +268,7 @@ def beside_others(engine: Any, quick: bool) -> Iterator[Row]:
             lambda: timed(signal.SIGCONT),
             lambda: timed(signal.SIGSTOP),
             "<= 3",
-            "135 M parameters, 512 tokens, two workers: threads that wait for each other do so asleep",
+            "135 M parameters, 512 tokens, two workers: threads that wait for each other do so awake for a moment only",
             rounds=5 if quick else 11,
         )
     finally:
