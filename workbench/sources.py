@@ -15,6 +15,7 @@ import sys
 import textwrap
 import types
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from toolsets.builtin import BUILTINS
@@ -60,17 +61,37 @@ def standalone(function: Callable[..., Any]) -> str | None:
         return None
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != plain.__name__:
         return None
-    # The file may have been edited since: what runs is what counts.
-    bodies = [one for one in compile(code, "<source>", "exec").co_consts if isinstance(one, types.CodeType)]
-    if plain.__code__.co_code not in [one.co_code for one in bodies if one.co_name == node.name]:
-        return None
     heads = []
     for name in sorted(_needed(node)):
         head = _head(name, plain.__globals__.get(name, _UNKNOWN))
         if head is None:
             return None
         heads.append(head)
-    return "\n".join([*heads, *(["", ""] if heads else []), code])
+    whole = "\n".join([*heads, *(["", ""] if heads else []), code])
+    return whole if _is_what_runs(plain, code, whole) else None
+
+
+def _is_what_runs(function: types.FunctionType, *texts: str) -> bool:
+    """Whether one of the texts, or the file, still says what was loaded: it may have been edited since. What a call
+    compiles to depends on whether the text around it imports the name that is called."""
+    with suppress(OSError, TypeError):
+        texts = ("".join(inspect.findsource(function)[0]), *texts)
+    return any(function.__code__.co_code in _bodies(text, function.__name__) for text in texts)
+
+
+def _bodies(text: str, name: str) -> list[bytes]:
+    """What the functions of this name in a text compile to."""
+    try:
+        waiting = [compile(text, "<source>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)]
+    except (SyntaxError, ValueError):  # the cell of a notebook may hold what is no Python
+        return []
+    found = []
+    while waiting:
+        one = waiting.pop()
+        if one.co_name == name:
+            found.append(one.co_code)
+        waiting += [inner for inner in one.co_consts if isinstance(inner, types.CodeType)]
+    return found
 
 
 def _needed(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:

@@ -77,6 +77,17 @@ def test_code_that_was_edited_after_it_was_loaded_is_not_told_as_what_ran(
     assert standalone(half) is None
 
 
+@pytest.mark.parametrize("imports", ["import math\n", "math = __import__('math')\n", "%load_ext x\nimport math\n"])
+def test_how_a_function_came_to_its_modules_changes_nothing(imports: str) -> None:
+    """A call of what the same text imports compiles otherwise; and a cell of a notebook may hold what is no Python."""
+    code = "def third(n: float) -> float:\n    return math.fsum([n / 3])"
+    name, space = f"<cell {imports}>", {"__name__": "cell"}
+    text = f"{imports}{code}\n"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text.replace("%load_ext x", ""), name, "exec"), space)
+    assert standalone(space["third"]) == f"import math\n\n\n{code}"
+
+
 def test_tools_that_are_not_in_the_standard_set_are_kept_with_their_code() -> None:
     code = 'def twice(n: int) -> int:\n    """Twice."""\n    return 2 * n'
     offered = [STANDARD["gcd"], Tool.from_function(scaled), kept, Tool.from_function(leaning), sandboxed("twice", code)]
