@@ -220,7 +220,7 @@ class Runner:
 
     def __init__(self, model: Any, cache: SharedCache, ranks: Ranks | None = None) -> None:
         self.model, self.cache, self.ranks = model, cache, ranks or Alone()
-        self.runs_ahead = True
+        self.runs_ahead = False
         self._ahead: _Ahead | None = None
         self.keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
         self._kernels: Any = None
@@ -252,8 +252,7 @@ class Runner:
             return list(ahead.logits.split(1)), ahead.step
         for feed in feeds:
             self.cache.reserve(feed.own, len(feed.tokens))
-        plain = torch.autocast(self.cache.device.type, enabled=False)  # whatever surrounds the step
-        with plain, self.ranks.together("step", feeds, last_only, mass):
+        with self.ranks.together("step", feeds, last_only, mass):
             return self._step(feeds, last_only, mass)
 
     @torch.inference_mode()
@@ -289,13 +288,14 @@ class Runner:
         for feed in feeds:
             feed.own.length += len(feed.tokens)
         try:
-            if self._kernels is not None and not mass and all(len(feed.tokens) == 1 for feed in feeds):
-                logits, step = self._kernels.decode(feeds, ids)
-                return list(logits.split(1)), step
-            kind = Step if self._kernels is None else self._kernels.step
-            step = kind(self.cache, feeds, mass=mass)
-            logits = self._forward(step, last_only, ids)
-            step.shares = [share if share is None else self.ranks.average(share) for share in step.shares]
+            with torch.autocast(self.cache.device.type, enabled=False):  # whatever surrounds the step
+                if self._kernels is not None and not mass and all(len(feed.tokens) == 1 for feed in feeds):
+                    logits, step = self._kernels.decode(feeds, ids)
+                    return list(logits.split(1)), step
+                kind = Step if self._kernels is None else self._kernels.step
+                step = kind(self.cache, feeds, mass=mass)
+                logits = self._forward(step, last_only, ids)
+                step.shares = [share if share is None else self.ranks.average(share) for share in step.shares]
         except BaseException:
             for feed in feeds:
                 feed.own.length -= len(feed.tokens)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -29,13 +30,13 @@ KEPT_KEYS: Final = 10_000
 Wish = Callable[["Driver"], None]
 
 
-class Steerable:
+class Steerable(ABC):
     """A person's commands to a run. `key`: the same key again gives the same answer, and does nothing twice. `by`: who
     says so, for the log."""
 
+    @abstractmethod
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """Carry out a command by its name, as REST and buttons send it; raises UsageError."""
-        raise NotImplementedError
 
     def stop(self, *, key: str = "", by: str = "") -> None:
         """End the run after the step it is in."""

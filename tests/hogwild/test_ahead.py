@@ -61,6 +61,11 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
     return Ahead(monkeypatch)
 
 
+def test_a_cpu_which_computes_while_the_host_waits_begins_nothing_early(engine: Engines, ahead: Ahead) -> None:
+    engine("llama").decode(PROMPT, HEADS, SEPARATOR, max_new_tokens=5)
+    assert not ahead.counted["begun"]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3"])
 def test_decoding_is_the_same_to_the_bit(family: str, layout: str, engine: Engines, ahead: Ahead) -> None:
