@@ -8,7 +8,7 @@ the same `CallResult`.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -77,9 +77,14 @@ def whole(value: Any) -> Any:
     if not isinstance(value, Iterator) or isinstance(value, IOBase):
         return value
     items = list(islice(value, MAX_ITEMS + 1))
+    check_number(items)
+    return items
+
+
+def check_number(items: Sequence[Any]) -> None:
+    """Raises ValueError where a generator has given more items than are waited for."""
     if len(items) > MAX_ITEMS:
         raise ValueError(f"It gave more than {MAX_ITEMS:,} items: let it end after fewer.")
-    return items
 
 
 def render_result(value: Any) -> str:

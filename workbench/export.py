@@ -140,26 +140,15 @@ def _tools(data: dict[str, Any]) -> list[tuple[str, str | NotebookNode]]:
         shown = {"text/html": preformatted(result), "text/plain": result}
         outputs = [new_output("display_data", shown)] if result else []
         made.append((f"tool-{number}", new_code_cell(source, outputs=outputs)))
-    return (
-        [("tools-title", "## The tools\n\nThose that were called, and those that were handed over."), *made]
-        if made
-        else []
-    )
+    title = ("tools-title", "## The tools\n\nThose that were called, and those that were handed over.")
+    return [title, *made] if made else []
 
 
 def _shown(data: dict[str, Any]) -> list[tuple[str, str]]:
     rows = concept_rows(data)
-    heads = ("kind", "name", "version", "why")
-    return (
-        [
-            (
-                "shown",
-                f"## From the library\n\nWhat stood in the prompt, and why it was found.\n\n{table_html(heads, rows)}",
-            )
-        ]
-        if rows
-        else []
-    )
+    table = table_html(("kind", "name", "version", "why"), rows)
+    title = "## From the library\n\nWhat stood in the prompt, and why it was found."
+    return [("shown", f"{title}\n\n{table}")] if rows else []
 
 
 def _named(name: str, cell: NotebookNode) -> NotebookNode:

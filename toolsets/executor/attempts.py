@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from toolsets.direct import MAX_ITEMS, render_result, whole
+from toolsets.direct import check_number, render_result, whole
 from toolsets.errors import ToolsetError
 from toolsets.executor.errors import TransientError
 from toolsets.executor.reports import Reports, reports
@@ -199,8 +199,7 @@ async def _awaited(value: Any) -> Any:
     items: list[Any] = []
     async for item in value:
         items.append(item)
-        if len(items) > MAX_ITEMS:
-            raise ValueError(f"It gave more than {MAX_ITEMS:,} items: let it end after fewer.")
+        check_number(items)
     return items
 
 
