@@ -5,8 +5,8 @@ processor's own instructions where it has them), reads keys and values once, til
 scores. Linear layers, in float32, read their weights at the speed of the memory, for eight rows as for one. Both are
 compiled where the machine has a C compiler, once (a second), for this processor, and kept in the user's cache folder;
 every process compares them with the definitions before they are used. They run in torch's own threads. Without a
-compiler the definitions are what runs.
-Above: `hogwild.runner`, `hogwild.packed`. Beside: `gpu.py`. Below: `attention.py`.
+compiler the definitions are what runs. Above: `hogwild.runner`, `hogwild.packed`. Beside: `gpu.py`. Below:
+`attention.py`.
 """
 
 from __future__ import annotations
@@ -247,10 +247,8 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
             if held.stem == f"{name}-{_digest(held.read_bytes())}" and (function := load(held)) is not None:
                 return function, f"compiled by {compiler}"
     failed = ""
-    for room in (
-        folder,
-        Path(tempfile.gettempdir()),
-    ):  # the one or the other may be full, or nothing may be run from it
+    # The one or the other may be full, or nothing may be run from it.
+    for room in (folder, Path(tempfile.gettempdir())):
         try:
             room.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as work:
@@ -294,9 +292,8 @@ def compile_by(compiler: str, out: Path, *more: str) -> str:
     steps = [[*FLAGS, *more, "-c", str(FOLDER / name), "-o", part] for name, part in zip(SOURCES, parts, strict=True)]
     told = out.with_name("told")
     for step in (*steps, ["-shared", *parts, "-o", str(out), "-lm"]):
-        with told.open(
-            "wb"
-        ) as errors:  # no pipe: what the compiler leaves behind, as a cache's server, may hold it open
+        # No pipe: what the compiler leaves behind, as a cache's server, may hold it open.
+        with told.open("wb") as errors:
             code = _run([compiler, *step], errors)
         if code:
             lines = told.read_text(encoding="utf-8", errors="replace").strip().splitlines()
