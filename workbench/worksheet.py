@@ -13,6 +13,8 @@ from workbench.events import AnsweredItem, Item
 
 MAX_TASK_CHARS = 200_000
 _NUMBERED = re.compile(r"^\s*(\d{1,3})\s*[.):]\s+(.*\S)\s*$")
+_BULLET = re.compile(r"^\s*[-*\u2022\u2013]\s+(.*\S)\s*$")
+_IN_LINE = re.compile(r"(?:^|(?<=\s))(\d{1,3})([.)])\s+(?=\S)")
 _JOINT = re.compile(r"^[ \t]*(?:Answer[ \t]+)?(\d{1,3})[ \t]*:[ \t]*(.*\S)[ \t]*$", re.MULTILINE)
 # A worker's line may follow a call on the same line, where the result stood.
 _OWN = re.compile(r"\bAnswer (\d{1,3}):[ \t]*(.*\S)")
@@ -28,7 +30,8 @@ class Task:
 
 
 def read_task(text: str, *, always_items: bool = False) -> Task:
-    """A task as it was typed. Numbered lines are items; with `always_items` every line is one.
+    """A task as it was typed. Numbered lines are items, and so is what is numbered from 1 within a single line; with
+    `always_items` every line is one, without its bullet where all have one, but a heading that ends with a colon.
 
     Raises UsageError for a task that is no text, empty, binary or absurdly long.
     """
@@ -47,14 +50,39 @@ def read_task(text: str, *, always_items: bool = False) -> Task:
     if len(text) > MAX_TASK_CHARS:
         raise UsageError(f"The task has {len(text):,} characters and may have {MAX_TASK_CHARS:,}: shorten it.")
     numbered = [match.group(2) for line in lines if (match := _NUMBERED.match(line))]
-    if len(numbered) == len(lines):
+    if len(lines) == 1 and (inner := _numbered_within(lines[0])):
+        questions = inner
+    elif len(numbered) == len(lines):
         questions = numbered
     elif always_items:
-        questions = [match.group(2) if (match := _NUMBERED.match(line)) else line for line in lines]
+        headed = lines[0].endswith(":") and all(_NUMBERED.match(x) or _BULLET.match(x) for x in lines[1:])
+        if headed and len(lines) > 1:
+            lines = lines[1:]
+        # "- 5" alone may be a number.
+        bullets = [match.group(1) for line in lines if (match := _BULLET.match(line))]
+        bulleted = len(bullets) == len(lines) and (headed or len(lines) > 1)
+        plain = bullets if bulleted else lines
+        questions = [match.group(2) if (match := _NUMBERED.match(line)) else line for line in plain]
     else:
         return Task(text.strip())
     items = tuple(Item(item=number, question=question) for number, question in enumerate(questions, start=1))
     return Task("\n".join(f"{item['item']}. {item['question']}" for item in items), items)
+
+
+def _numbered_within(line: str) -> list[str]:
+    """The items of `1) this 2) that`: at least two, numbered from 1 in one style, from the line's beginning on."""
+    # "Add 1 and 2. Then ..." begins no item: a point marks one only after the end of a sentence.
+    marks = [
+        mark
+        for mark in _IN_LINE.finditer(line)
+        if mark.group(2) == ")" or not (before := line[: mark.start()].rstrip()) or before[-1] in ".?!;"
+    ]
+    if len(marks) < 2 or marks[0].start() != 0 or len({mark.group(2) for mark in marks}) > 1:
+        return []
+    if [int(mark.group(1)) for mark in marks] != list(range(1, len(marks) + 1)):
+        return []
+    ends = [*(mark.start() for mark in marks[1:]), len(line)]
+    return [line[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
 
 
 def answers_in(text: str) -> dict[int, str]:

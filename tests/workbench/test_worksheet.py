@@ -62,6 +62,41 @@ def test_a_single_line_is_one_item_for_a_model_that_only_knows_lists() -> None:
     assert task.text.startswith("1. What is")
 
 
+@pytest.mark.parametrize("text", ["- 3+4\n- 5*6", "* 3+4\n\n  * 5*6", "\u2022 3+4\n\u2022 5*6", "- 1. 3+4\n- 2. 5*6"])
+def test_bullets_are_no_part_of_a_question(text: str) -> None:
+    assert questions(read_task(text, always_items=True)) == ["3+4", "5*6"]
+
+
+@pytest.mark.parametrize("text", ["Solve these:\n1. 3+4\n2. 5*6", "Please:\n\n- 3+4\n- 5*6"])
+def test_a_heading_is_no_question(text: str) -> None:
+    assert questions(read_task(text, always_items=True)) == ["3+4", "5*6"]
+    assert questions(read_task(text.rpartition("\n")[0], always_items=True)) == ["3+4"]
+
+
+@pytest.mark.parametrize("text", ["Add these:\n3 and 4", "This:", "1. This:\n2. That"])
+def test_a_colon_alone_makes_no_heading(text: str) -> None:
+    assert len(questions(read_task(text, always_items=True))) == len(text.splitlines())
+
+
+@pytest.mark.parametrize("text", ["- 3 + 4", "- 3\n4", "-3\n-4"])
+def test_a_minus_is_no_bullet(text: str) -> None:
+    assert questions(read_task(text, always_items=True)) == text.splitlines()
+
+
+@pytest.mark.parametrize("text", ["1) 3+4? 2) 5*6", "1. 3+4? 2. 5*6", " 1)  3+4?   2)  5*6 "])
+@pytest.mark.parametrize("always", [True, False])
+def test_a_line_that_numbers_its_questions_is_a_list(text: str, always: bool) -> None:
+    assert questions(read_task(text, always_items=always)) == ["3+4?", "5*6"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1. 3+4", "1. See 2) here", "What is 1) a 2) b", "1. a 3. b", "2. a 3. b", "1. is 2.5 kg", "1. Add 1 and 2. Why?"],
+)
+def test_other_numbers_in_a_line_begin_no_item(text: str) -> None:
+    assert len(questions(read_task(text, always_items=True))) == 1
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n\n\t\r\n", "\u2003\u00a0"])
 @pytest.mark.parametrize("always", [True, False])
 def test_a_task_without_a_word_is_empty(text: str, always: bool) -> None:
