@@ -42,7 +42,7 @@ from workbench.log import RunLog
 from workbench.making_commands import add_making
 from workbench.mcp_command import mcp
 from workbench.memory_commands import add_remembering
-from workbench.models import EMBEDDED, embedded_directory
+from workbench.models import EMBEDDED, REFUSAL, embedded_directory, is_embedded
 from workbench.plan_command import failure_policy, plan
 from workbench.recall import CONCEPTS
 from workbench.retrieval_command import retrieval
@@ -153,6 +153,11 @@ def run(
         written = started.export(notebook)
         if not as_json:
             print(f"The run is in {written}. Open it with: {_lab()} {written}")
+    if not as_json and is_embedded(model) and any(item["answer"] == REFUSAL for item in started.items):
+        print(
+            "The embedded model answers what its tools can answer (numbers, dates, words, units: workbench tools list) "
+            "and nothing else; --model takes any other one."
+        )
     _leave(started, interrupted)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hogwild import Engine
 
 EMBEDDED = "embedded"
+REFUSAL = "cannot answer"
+"""What the embedded model answers where no tool and no concept helps."""
 ONE_THREAD_BELOW = 20_000_000
 """Parameters. A smaller model gains nothing from several threads, and beside other busy processes its many short
 parallel regions wait for each other: the sample worksheet took 33 s with two threads and 5 s with one."""

@@ -24,6 +24,7 @@ from workbench import cli
 from workbench.errors import UsageError
 from workbench.events import TokensAdded
 from workbench.log import RunLog
+from workbench.models import REFUSAL
 
 JSON_KEYS = {
     "run_id", "status", "answer", "items", "workers", "steps", "wall_s", "tokens_per_s", "cache_tokens", "calls",
@@ -92,6 +93,14 @@ def test_a_solved_run_is_told_in_plain_lines_and_ends_with_0(run_cli: Cli, model
     assert "Bob: I see [bold]that[/bold]." in printed.out
     assert "item 1: What is the gcd of 84 and 126? -> 42 (Alice)" in printed.out
     assert "\x1b" not in printed.out
+
+
+def test_what_the_embedded_model_can_answer_is_said_where_it_refuses(run_cli: Cli) -> None:
+    told = "--model takes any other one"
+    refused = run_cli("run", "What is the capital of France?", "--workers", "1")
+    assert f"-> {REFUSAL} (Alice)" in refused.out
+    assert told in refused.out.splitlines()[-1]
+    assert told not in run_cli("run", "What is the gcd of 84 and 126?", "--workers", "1").out
 
 
 def test_why_a_run_failed_is_said_once(run_cli: Cli, tmp_path: Path) -> None:
