@@ -242,6 +242,13 @@ def test_plain_values_can_be_named() -> None:
         ('f(f"{x:.2f}")', 1, "format"),
         ("f(a=1", 1, "close it with )"),
         ('d["k"] = f(1)', 1, "plain name"),
+        ("f(-1e999)", 1, "Nothing is computed here"),
+        ("f(-True)", 1, "Nothing is computed here"),
+        # Of what is too deep or too long even to be shown, the sentence is told without it.
+        pytest.param(f"f({'+'.join('1' * 600)})", 1, "Nothing is computed here", id="a long sum"),
+        pytest.param(f"f(0x{'f' * 9000})", 1, "Nothing is computed here", id="a huge number"),
+        pytest.param(f"f(f'{{0x{'f' * 9000}}}')", 1, "Nothing is computed here", id="a huge number in a text"),
+        pytest.param(f"f({'.'.join(['g'] * 2000)}(1))", 1, "nested too deeply", id="a long path"),
     ],
 )
 def test_what_would_have_to_be_computed_is_refused_with_its_line(text: str, line: int, words: str) -> None:
@@ -272,9 +279,10 @@ def test_a_bracket_that_was_forgotten_ends_with_its_line() -> None:
     assert [(call.id, call.tool) for call in parse(text, "python")[0]] == [("a", "f"), ("c", "g"), ("d", "h")]
 
 
-def test_the_body_of_a_loop_is_never_read_as_calls() -> None:
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_the_body_of_a_loop_is_never_read_as_calls(line_end: str) -> None:
     text = "while True:\n    rm(1)\n\n    rm(2)\nf(1)\nif x: rm(3)\nelse:\n\trm(4)"
-    assert [call.tool for call in parse(text, "python")[0]] == ["f"]
+    assert [call.tool for call in parse(text.replace("\n", line_end), "python")[0]] == ["f"]
 
 
 def test_code_is_never_run() -> None:

@@ -114,7 +114,7 @@ class PythonParser:
             if indent > self._skipped_indent:
                 return False
             self._skipped_indent = None
-        compound = _COMPOUND.match(line.rstrip("\n")) is not None and _parses(f"{line.strip()} pass")
+        compound = _COMPOUND.match(line.rstrip("\r\n")) is not None and _parses(f"{line.strip()} pass")
         if compound or (_COMPOUND_LINE.match(line) and _parses(line.strip())):
             self._skipped_indent = indent
             message = "Loops, conditions and definitions are not run here: write plain calls, one a line."
@@ -154,6 +154,8 @@ class PythonParser:
             return list(self._reader.read(node, statement.line + node.lineno - 1, statement.raw.strip()))
         except Unread as error:
             return [self._broken(statement, str(error), node)]
+        except RecursionError:
+            return [self._broken(statement, "The call is nested too deeply: write a flatter one.", node)]
 
     def _broken(self, statement: Statement, message: str, node: ast.stmt | None = None) -> Any:
         return syntax_error(message, statement.line, self._reader.give_up(node), _FORM, statement.raw.strip())

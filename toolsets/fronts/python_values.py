@@ -18,6 +18,8 @@ from toolsets.plan import PlannedCall, Ref, Template
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _NUMBERED: Final = re.compile(r"_(0|[1-9][0-9]{0,5})")
 _MAX_SHOWN: Final = 40
+MAX_DIGITS: Final = 300
+"""Of a whole number, as in the other grammars."""
 
 
 class Unread(Exception):
@@ -98,11 +100,11 @@ class StatementReader:
                 return self._read(well_formed(text))
             case ast.Constant(value=bool() | None as value):
                 return value
-            case ast.Constant(value=int() | float() as number) if math.isfinite(number) or isinstance(number, int):
+            case ast.Constant(value=int() | float() as number) if _is_sane(number):
                 return number
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)) if _is_sane(number):
                 return -number
-            case ast.UnaryOp(op=ast.UAdd(), operand=ast.Constant(value=int() | float() as number)):
+            case ast.UnaryOp(op=ast.UAdd(), operand=ast.Constant(value=int() | float() as number)) if _is_sane(number):
                 return number
         raise Unread(f"Nothing is computed here: give the value or call a tool for it, instead of {_shown(node)}.")
 
@@ -202,6 +204,16 @@ def _target_names(target: ast.expr) -> list[str]:
     raise Unread(f"A result is given a plain name, not {_shown(target)}.")
 
 
+def _is_sane(number: float) -> bool:
+    """Whether JSON can say the number, and anybody read it: a hexadecimal one may have any number of digits."""
+    if isinstance(number, bool):
+        return False
+    return abs(number) < 10**MAX_DIGITS if isinstance(number, int) else math.isfinite(number)
+
+
 def _shown(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split())
+    try:
+        text = " ".join(ast.unparse(node).split())
+    except (RecursionError, ValueError):  # a sum of hundreds of terms, a number of thousands of digits
+        return "so long an expression"
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
