@@ -287,6 +287,29 @@ def test_a_person_decides_from_another_thread() -> None:
     assert [one.state for one in outcomes] == ["succeeded", "rejected"]
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_persons_word_about_the_second_of_two_identical_calls_counts(gone: bool) -> None:
+    heard, ran = Heard(), list[int]()
+
+    def look(n: int) -> int:
+        ran.append(n)
+        return n
+
+    tool = made(look, idempotent=True, policy=CallPolicy(approval=True))
+    with ExecutorThread({"look": tool}, on_event=heard) as executor:
+        for plan, id in (("a", "1"), ("b", "2")):
+            executor.submit(plan, call(id, "look", n=1))
+            heard.wait(ApprovalAsked, id)
+            executor.finish(plan)
+        if gone:
+            executor.cancel_call("a", "1")
+        executor.decide("b", "2", Decision(gone, "Not today."))
+        # A word that comes after another one changes nothing.
+        executor.decide("a", "1", Decision(True))
+        states = [one.state for plan in "ab" for one in executor.wait(plan, BOUND_S)]
+    assert (states, ran) == ((["not_executed", "succeeded"], [1]) if gone else (["rejected", "rejected"], []))
+
+
 def test_closing_ends_every_call_and_the_thread_whatever_still_hangs() -> None:
     hanging, heard = Hanging(), Heard()
     executor = ExecutorThread({"hang": hanging.tool()}, on_event=heard)

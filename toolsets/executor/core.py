@@ -371,13 +371,12 @@ class Executor:
 
     async def _approved(self, run: Execution) -> bool:
         """Ask a person. Where the answer is no, or none can come, the calls end here."""
-        first = run.nodes[0]
         if self._approver is None:
             self._refuse(run, "not_executed", "It needs a person's approval, and nobody can be asked here.")
             return False
         self._tell_all(run, ApprovalAsked, run.tool.name, run.arguments)
         try:
-            asked = ApprovalAsked(first.plan.id, first.call.id, run.tool.name, run.arguments)
+            asked = ApprovalAsked(*run.first, run.tool.name, run.arguments)
             decision: Decision = await self._approver(asked)
         except Exception as error:
             self._refuse(run, "not_executed", f"Its approval broke off: {error}")

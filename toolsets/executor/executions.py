@@ -106,8 +106,8 @@ class Execution:
     policy: CallPolicy
     key: str | None
     nodes: list[Node]
-    first_id: str = field(init=False)
-    """Result id of the call that it was begun for, which may have been cancelled since."""
+    first: tuple[str, str] = field(init=False)
+    """Plan and id of the call that it was begun for, which may have been cancelled since. A person is asked for it."""
     ticket: Ticket[Execution] = field(init=False)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     granted: anyio.Event | None = None
@@ -124,6 +124,11 @@ class Execution:
             return ""
         return self.reports.isolation or (f"server {self.tool.server}" if self.tool.server else "in process")
 
+    @property
+    def first_id(self) -> str:
+        """Result id of the call that it was begun for."""
+        return result_id(*self.first)
+
     def others(self, id: str) -> tuple[str, ...]:
         """Result ids of the other calls that it answers, the one that it was begun for first."""
         ids = [self.first_id, *(node.result_id for node in self.nodes)]
@@ -131,7 +136,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         tool = self.tool
-        self.first_id = self.nodes[0].result_id
+        self.first = (self.nodes[0].plan.id, self.nodes[0].call.id)
         self.ticket = Ticket(
             self.nodes[0].number, self, tool.name, tool.server, tool.max_concurrent, tool.effect == "write",
             tool.server_cap,

@@ -170,6 +170,11 @@ class RunningPlan:
         assert outcome is not None
         return outcome
 
+    def asked_as(self, id: str) -> tuple[str, str]:
+        """Plan and id under which a person is asked about a call: those of an identical one, where that came first."""
+        node = self._open.get(id)
+        return (self.id, id) if node is None or node.execution is None else node.execution.first
+
     def failed_need(self, node: Node) -> CallOutcome | None:
         """The first call that this one refers to and must not be run without."""
         for id in node.refs:

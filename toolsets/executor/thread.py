@@ -103,9 +103,12 @@ class ExecutorThread:
             self._in_thread(self._plan(plan_id), lambda running: running.cancel_call(call_id, reason))
 
     def decide(self, plan_id: str, call_id: str, decision: Decision) -> None:
-        """A person's answer; the first one counts, and one that nobody asked for does nothing."""
+        """A person's answer, for identical calls that share an execution, too; the first one counts, and one that
+        nobody asked for does nothing."""
         with self._lock:
-            self._in_thread(self._plan(plan_id), lambda _: self._approvals.decide(plan_id, call_id, decision))
+            self._in_thread(
+                self._plan(plan_id), lambda running: self._approvals.decide(*running.asked_as(call_id), decision)
+            )
 
     def wait(self, plan_id: str, timeout_s: float) -> tuple[CallOutcome, ...]:
         """The outcomes of a plan that is finished or cancelled, once all its calls have ended; raises TimeoutError."""
