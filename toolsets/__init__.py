@@ -5,9 +5,10 @@ to the worker. No torch and no model code here.
 """
 
 from toolsets.builtin import BUILTINS
-from toolsets.direct import CallResult, render_result, run_direct
+from toolsets.direct import CallResult, run_direct
 from toolsets.errors import ArgumentError, ToolDefinitionError, ToolsetError
 from toolsets.parse import AnyCall, BrokenCall, CallScanner, ToolCall, parse_tool_call
+from toolsets.rendering import render_result
 from toolsets.tool import Tool
 
 __all__ = [

@@ -54,6 +54,9 @@ def fit_or_tell(
         if name not in properties and more is False:
             continue
         schema = properties.get(name, more if isinstance(more, Mapping) else {})
+        if value is None and "default" in schema and schema["default"] is None:
+            fitted[name] = None  # what stands there if it is left out, whatever the hint says: `n: int = None`
+            continue
         try:
             fitted[name] = _fit(tool, name, value, schema, hole)
         except _Problem as found:

@@ -6,21 +6,17 @@ the schema, the tools' functions below. A planner with an executor of its own ca
 the same `CallResult`.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
+from dataclasses import dataclass
 from io import IOBase
 from itertools import islice
 from typing import Any, Final, Literal
 
 from toolsets.arguments import fit_arguments
-from toolsets.damaged import well_formed
 from toolsets.errors import ToolsetError
 from toolsets.parse import AnyCall, BrokenCall
+from toolsets.rendering import render_result
 from toolsets.tool import Tool
 
 MAX_TEXT: Final = 4_000
@@ -29,7 +25,6 @@ MAX_TEXT: Final = 4_000
 MAX_ITEMS: Final = 100_000
 """Of a generator; one that gives more is not waited for."""
 
-_DECIMALS: Final = 6
 _MAX_NAMES: Final = 30
 
 
@@ -85,93 +80,6 @@ def check_number(items: Sequence[Any]) -> None:
     """Raises ValueError where a generator has given more items than are waited for."""
     if len(items) > MAX_ITEMS:
         raise ValueError(f"It gave more than {MAX_ITEMS:,} items: let it end after fewer.")
-
-
-def render_result(value: Any) -> str:
-    """A value as the short text that a model reads; raises ValueError for one that holds itself.
-
-    >>> [render_result(value) for value in (42, 2.50, 1 / 3, True, [1, 2.0], date(2024, 2, 29))]
-    ['42', '2.5', '0.333333', 'yes', '[1, 2]', '2024-02-29']
-    """
-    try:
-        return _render(value)
-    except RecursionError:
-        raise ValueError("The result holds itself or is nested too deeply: return a flat list or record.") from None
-
-
-def _render(value: Any) -> str:
-    if isinstance(value, str):
-        return well_formed(value)
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float | Decimal):
-        return _render_decimal(value)
-    if isinstance(value, int):
-        return _render_integer(value)
-    if isinstance(value, date):
-        return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_render_item(key)}: {_render_item(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, set | frozenset):  # their order is drawn anew by every process
-        return "[" + ", ".join(sorted(map(_render_item, value), key=_by_size)) + "]"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_render_item, value)) + "]"
-    plain = _told_as(value)
-    return str(value) if plain is value else _render(plain)
-
-
-def _by_size(text: str) -> tuple[float, str]:
-    try:
-        return float(text), text
-    except ValueError:
-        return float("inf"), text
-
-
-def _told_as(value: Any) -> Any:
-    """A record for what has fields, a table's rows, an array's items, a choice's value; anything else as it is."""
-    kind = type(value)
-    if isinstance(value, Enum):
-        return value.value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: getattr(value, one.name) for one in fields(value)}
-    if isinstance(names := getattr(kind, "model_fields", None), dict):  # pydantic's
-        return {name: getattr(value, name) for name in names}
-    if hasattr(kind, "to_dict") and hasattr(value, "columns"):  # a data frame's
-        return value.to_dict("records")
-    return value.tolist() if hasattr(kind, "tolist") and hasattr(kind, "dtype") else value
-
-
-def _render_integer(value: int) -> str:
-    try:
-        return str(value)
-    except ValueError:  # Python's own limit
-        return f"a whole number of about {int(value.bit_length() * 0.30103):,} digits"
-
-
-def _render_item(value: Any) -> str:
-    value = value.value if isinstance(value, Enum) else value
-    text = _render(value)
-    return json.dumps(text, ensure_ascii=False) if isinstance(value, str) else text
-
-
-def _render_decimal(value: float | Decimal) -> str:
-    """Six decimals; six significant digits below 1; a power of ten only where the plain form would be long."""
-    number = Decimal(repr(value)) if isinstance(value, float) else value
-    if not number.is_finite():
-        return str(number).lower()
-    if number == 0:
-        return "0"
-    magnitude = number.adjusted()
-    if not -12 <= magnitude <= 20:
-        digits, exponent = f"{number:.{_DECIMALS - 1}e}".split("e")
-        return f"{_trimmed(digits)}e{exponent}"
-    return _trimmed(f"{number:.{_DECIMALS - min(magnitude + 1, 0)}f}")
-
-
-def _trimmed(digits: str) -> str:
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _capped(text: str) -> str:

@@ -10,10 +10,13 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from toolsets.hints import kind_of
 from toolsets.plan import Ref, Template
+from toolsets.rendering import told_as
 from toolsets.schemas import followed, options
 
 _EXPECTED: Final = {
@@ -26,7 +29,11 @@ _EXPECTED: Final = {
     "object": "a record",
 }
 _NUMBER_TEXT: Final = re.compile(r"[+-]?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
+_MAX_DIGITS: Final = 300
 _BOOL_TEXTS: Final = {"true": True, "yes": True, "false": False, "no": False}
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), list, dict})
+# Keys of a schema that asks for something: where none stands, a value passes as it is.
+_SAYING: Final = frozenset({"type", "enum", "const"})
 _MAX_SHOWN: Final = 40
 _MAX_CHOICES: Final = 12
 _MAX_NESTED: Final = 40
@@ -83,6 +90,8 @@ class Fitter:
         for part in schema.get("allOf", ()):
             value = self.fit(place, value, part, depth - 1)
         choices = options(schema, self._root)
+        if type(value) not in _PLAIN and any(choice.keys() & _SAYING for choice in choices):
+            value = told_as(value)  # what a tool returned fits as what it is told as
         if len(choices) > 1:
             return self._fit_one_of(place, value, choices, depth)
         return self._fit_kind(place, value, choices[0], depth)
@@ -245,11 +254,23 @@ def _read_number(value: Any) -> int | float:
         if match is None:
             raise ValueError
         value = float(match[0]) if match[1] or match[2] else int(match[0])
+    if isinstance(value, Decimal | Fraction):
+        value = _read_exact(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError
     return value
+
+
+def _read_exact(value: Decimal | Fraction) -> int | float:
+    if isinstance(value, Decimal) and not (value.is_finite() and value.adjusted() <= _MAX_DIGITS):
+        raise ValueError
+    whole = int(value)
+    try:
+        return whole if whole == value else float(value)
+    except OverflowError:
+        raise ValueError from None
 
 
 def _read_text(value: Any) -> str:

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from toolsets.direct import render_result
 from toolsets.errors import ResultPathError
 from toolsets.plan import Ref, Template
+from toolsets.rendering import render_result, told_as
 
 _MAX_NAMES: Final = 10
 _MISSING: Final = object()
@@ -55,6 +55,14 @@ def _resolved(value: Any, results: Mapping[str, Any]) -> Any:
 
 
 def _part(value: Any, step: str | int) -> Any:
+    """A part of a value, or of the record or list that it is told as."""
+    found = _own_part(value, step)
+    if found is _MISSING and (plain := told_as(value)) is not value:
+        return _own_part(plain, step)
+    return found
+
+
+def _own_part(value: Any, step: str | int) -> Any:
     if isinstance(value, Mapping):
         return value.get(step, value.get(str(step), _MISSING))
     if isinstance(step, int):
@@ -75,6 +83,7 @@ def _fields(value: Any) -> Sequence[str]:
 
 def _described(value: Any) -> str:
     """What a result is, for the sentence that says that a part of it is missing."""
+    value = told_as(value)
     names = [str(key) for key in value] if isinstance(value, Mapping) else list(_fields(value))
     if names:
         more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Final, Literal, TypeAlias
 
-from toolsets.direct import render_result
 from toolsets.errors import ToolsetError
 from toolsets.policy import CallPolicy, Effect
+from toolsets.rendering import render_result
 from toolsets.tool import Tool
 
 CallState: TypeAlias = Literal["succeeded", "failed", "timed_out", "cancelled", "skipped", "rejected", "not_executed"]

@@ -27,6 +27,7 @@ from toolsets.errors import ToolDefinitionError, ToolsetError
 from toolsets.executor import OvertimeError, TransientError, report_isolation, report_output
 from toolsets.hints import kind_of
 from toolsets.policy import CallPolicy, Effect
+from toolsets.rendering import told_as
 from toolsets.sandbox import Limits, Sandbox
 from toolsets.schemas import followed
 from toolsets.standard import STANDARD
@@ -231,14 +232,15 @@ def _active(library: Library, wanted: str) -> Row:
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON says it: days as texts."""
+    """A value as JSON says it: days as texts, records and arrays as what they are told as."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
-    return value
+    plain = told_as(value)
+    return value if plain is value else as_json(plain)
 
 
 @functools.cache

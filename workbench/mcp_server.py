@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from toolsets.direct import render_result
 from toolsets.executor import Executor, Progress
 from toolsets.plan import PlannedCall
 from toolsets.policy import CallPolicy
+from toolsets.rendering import render_result
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from workbench.errors import UsageError, WorkbenchError

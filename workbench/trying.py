@@ -18,10 +18,11 @@ from memory.errors import ChangeRefused
 from memory.rendering import render_concept
 from memory.store import Library
 from memory.values import Row
-from toolsets.direct import render_result, run_direct
+from toolsets.direct import run_direct
 from toolsets.making.answers import same_answer
 from toolsets.making.checking import Recorded, Subject, recorded_calls
 from toolsets.parse import ToolCall
+from toolsets.rendering import render_result
 from toolsets.shelf import is_builtin, shared_sandbox, tool_of
 from toolsets.tool import Tool
 from workbench.visible import one_line

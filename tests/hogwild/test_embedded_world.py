@@ -25,10 +25,11 @@ from hogwild.layouts import COMBINED, CONTIGUOUS, INDEPENDENT, INTERLEAVED
 from memory.concepts import checked_concept
 from memory.rendering import render_concept
 from toolsets.builtin import BUILTINS
-from toolsets.direct import render_result, run_direct
+from toolsets.direct import run_direct
 from toolsets.fronts import parse
 from toolsets.parse import ToolCall
 from toolsets.plan import Ref
+from toolsets.rendering import render_result
 from toolsets.results import CallOutcome
 from toolsets.rounds import render_round
 from toolsets.standard import STANDARD

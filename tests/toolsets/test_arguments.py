@@ -1,8 +1,14 @@
 """Arguments against a tool's schema: what is forgiven, and how a misfit is told."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +105,54 @@ def test_a_misfit_is_told_in_one_sentence(name: str, value: Any, sentence: str) 
     with pytest.raises(ArgumentError) as caught:
         fit_arguments(SAMPLE, {name: value})
     assert str(caught.value) == sentence
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+class Unit(Enum):
+    METRE = "m"
+
+
+def typed(
+    point: Point,
+    unit: Unit,
+    names: list[str],
+    weights: list[float],
+    count: int,
+    maybe: int = None,  # type: ignore[assignment]  # noqa: RUF013 - as much code has it
+) -> int:
+    """Takes records, choices and lists."""
+    return count
+
+
+TYPED = Tool.from_function(typed)
+
+
+def test_what_a_tool_returned_fits_as_what_it_is_told_as() -> None:
+    given = {
+        "point": Point(1, 2),
+        "unit": Unit.METRE,
+        "names": {Path("b"), Path("a")},
+        "weights": np.array([0.5, 1.0]),
+        "count": Decimal("3.0"),
+    }
+    fitted = fit_arguments(TYPED, given)
+    assert fitted == given | {"names": ["a", "b"], "weights": [0.5, 1.0], "count": 3}
+    assert [type(one) for one in (*fitted["weights"], fitted["count"])] == [float, float, int]
+    for bad in (Decimal("NaN"), Decimal("1e999999"), Fraction(1, 3), np.array([1])):
+        with pytest.raises(ArgumentError, match="must be a whole number"):
+            fit_arguments(TYPED, given | {"count": bad})
+
+
+def test_a_default_of_none_may_be_written_out_whatever_the_hint_says() -> None:
+    given = {"point": {"x": 1, "y": 2}, "unit": "m", "names": [], "weights": [], "count": 1}
+    assert fit_arguments(TYPED, given | {"maybe": None})["maybe"] is None
+    with pytest.raises(ArgumentError, match="nothing"):
+        fit_arguments(TYPED, given | {"count": None})
 
 
 def test_a_missing_argument_is_named_with_the_signature() -> None:

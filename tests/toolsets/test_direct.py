@@ -2,11 +2,13 @@
 
 import enum
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,7 +200,8 @@ def test_the_time_of_a_call_is_measured_with_the_given_clock() -> None:
         ({"pear", "apple", "fig"}, '["apple", "fig", "pear"]'),
         pytest.param(10**5000, "a whole number of about 5,000 digits", id="huge"),
         (np.arange(4).reshape(2, 2), "[[0, 1], [2, 3]]"),
-        ([np.float32(0.5), np.bool_(True)], "[0.5, yes]"),
+        ([np.float32(0.5), np.float64(1.5), np.bool_(True)], "[0.5, 1.5, yes]"),
+        ([Path(os.fsdecode(b"a\xff"))], '["a\ufffd"]'),
         (pd.DataFrame({"n": [1, 2], "t": ["a", "b"]}), '[{"n": 1, "t": "a"}, {"n": 2, "t": "b"}]'),
     ],
 )

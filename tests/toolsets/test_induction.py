@@ -10,13 +10,13 @@ import pytest
 
 from memory.store import Library
 from toolsets.composites import Constant, Items, Result
-from toolsets.direct import render_result
 from toolsets.executor import Executor
 from toolsets.fronts import parse
 from toolsets.induction import Trace, TracedCall, induce, propose
 from toolsets.induction.flow import flow_of
 from toolsets.induction.traces import Question
 from toolsets.plan import Plan, PlannedCall, Ref
+from toolsets.rendering import render_result
 from toolsets.resolve import resolve
 from toolsets.seeding import seed_library
 from toolsets.shelf import tools_of

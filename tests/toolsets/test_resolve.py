@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,9 @@ RESULTS: dict[str, Any] = {
     "5": Pair("l", "r"),
     "6": 0.5,
     "none": None,
+    "set": {10, 9},
+    "array": np.arange(3),
+    "frame": pd.DataFrame({"n": [1, 2]}),
 }
 
 
@@ -51,6 +56,9 @@ RESULTS: dict[str, Any] = {
         (Ref("4", ("x",)), 1),
         (Ref("5", ("right",)), "r"),
         (Ref("5", (0,)), "l"),
+        (Ref("set", (0,)), 9),
+        (Ref("array", (2,)), 2),
+        (Ref("frame", (1, "n")), 2),
         ([{"a": Ref("6")}, "$6"], [{"a": 0.5}, "$6"]),
         (Template(("half is ", Ref("6"), ", ", Ref("3"))), "half is 0.5, 2024-02-29"),
         (Template((Ref("1", ("rows", 0)),)), '{"name": "Rome", "first name": 1}'),
@@ -83,6 +91,7 @@ def test_any_text_comes_through_unchanged(text: str) -> None:
         (Ref("6", ("real",)), "$6.real does not exist: $6 is a number without parts."),
         (Ref("4", ("secret",)), "$4.secret does not exist: $4 is a record with x, y."),
         (Ref("4", ("__class__",)), "$4.__class__ does not exist: $4 is a record with x, y."),
+        (Ref("array", (5,)), "$array[5] does not exist: $array is a list of 3."),
         (Ref("none", ("x",)), "$none.x does not exist: $none is nothing without parts."),
     ],
 )

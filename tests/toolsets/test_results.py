@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolsets.direct import render_result
 from toolsets.executor import Executor
 from toolsets.plan import Plan, PlannedCall
+from toolsets.rendering import render_result
 from toolsets.results import (
     MAX_SLICE_CHARS,
     CallOutcome,

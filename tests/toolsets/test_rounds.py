@@ -1,5 +1,9 @@
 """Rounds: ids that stay unique, changes that are made once, and the text that the model reads."""
 
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -72,6 +76,36 @@ async def test_ids_that_a_round_uses_again_are_made_unique_and_stay_addressable(
         assert rounds.outcomes[-1].value == 3 + 1103
         assert len({one.result_id for one in rounds.outcomes}) == len(rounds.outcomes)
         assert executor.store.value("round2/x-2") == 1103
+
+
+class Place(Enum):
+    HERE = "here"
+
+
+@dataclass(frozen=True)
+class Order:
+    what: str
+    when: date
+
+
+async def test_a_change_is_known_again_by_choices_records_and_sets_too() -> None:
+    made: list[Any] = []
+
+    def order(place: Place, orders: set[Order], path: Path) -> str:
+        """Order something."""
+        made.append((place, orders, path))
+        return "ordered"
+
+    tool = Tool.from_function(order, effect="write")
+    arguments = {"place": "here", "orders": [{"what": "tea", "when": "2024-02-29"}], "path": "a/b"}
+    async with Executor({"order": tool}) as executor:
+        rounds = Rounds(executor)
+        for id in ("1", "2"):
+            outcomes = await rounds.run(Plan((call(id, "order", **arguments),)))
+        assert made == [(Place.HERE, {Order("tea", date(2024, 2, 29))}, Path("a/b"))]
+        assert outcomes[0].text == "This was done before, as $1, and is not repeated. Its result: ordered"
+        await rounds.run(Plan((call("3", "order", **arguments | {"path": "a/c"}),)))
+        assert len(made) == 2
 
 
 async def test_a_change_that_was_made_is_not_made_again_in_a_later_round() -> None:

@@ -19,12 +19,13 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from toolsets.direct import check_number, render_result, whole
+from toolsets.direct import check_number, whole
 from toolsets.errors import ToolsetError
 from toolsets.executor.errors import TransientError
 from toolsets.executor.reports import Reports, reports
 from toolsets.executor.threads import ToolThreads, thread_context
 from toolsets.policy import CallPolicy
+from toolsets.rendering import render_result
 from toolsets.tool import Tool
 
 GRACE_S: Final = 0.25

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
 from toolsets.arguments import fit_arguments
 from toolsets.plan import PlannedCall, Ref, Template
+from toolsets.rendering import told_as
 from toolsets.resolve import resolve
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
@@ -46,7 +47,7 @@ def call_key(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
     """
     try:
         text = f"{tool.name}({_told(arguments)})"
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # the value's own class may do anything when it is looked at
         return None
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -87,6 +88,9 @@ def _told(value: Any) -> str:
         return "{" + ",".join(sorted(f"{_told(key)}:{_told(item)}" for key, item in value.items())) + "}"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__}[{','.join(map(_told, value))}]"
-    if value is None or isinstance(value, str | int | float | date | Decimal | Fraction):
+    plain = told_as(value)
+    if plain is not value:  # a choice, a record, a path: what makes it is all that it says
+        return f"{type(value).__name__} {_told(plain)}"
+    if value is None or isinstance(value, str | bytes | int | float | date | timedelta | Decimal | Fraction):
         return f"{type(value).__name__} {value!r}"
     raise TypeError

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from toolsets.composites import Constant, Items, Result, Term
-from toolsets.direct import render_result
 from toolsets.induction.traces import Trace, TracedCall, value_key
 from toolsets.plan import Ref, Step
+from toolsets.rendering import render_result
 from toolsets.tool import Tool
 
 MAX_PLACES: Final = 64

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from toolsets.composites import Composite, Constant, Items, Parameter, Result, Term
-from toolsets.direct import render_result
+from toolsets.rendering import render_result
 from toolsets.tool import Tool
 
 MAX_NAME: Final = 60
