@@ -235,7 +235,7 @@ class Searcher:
         if self._unsaved < min(_MAX_UNSAVED, len(self._index)) and self._unsaved < _UNSAVED_SHARE * len(self._index):
             return
         try:
-            self._index.save()
+            self._index.save(self._cache)
         except OSError:
             return  # a folder that cannot be written costs the next process time, and nobody a result
         self._unsaved = 0

@@ -1,8 +1,9 @@
 """Vectors of the library's texts, kept twice: as rows, which are the cache of the embedder, and as a faiss index.
 
 In: texts by their hash, a space's fingerprint. Out: exact inner products. The rows of table `vectors` are written in
-transactions; the index file is derived from them, is written whole and renamed into place, and carries a checksum: a
-missing, torn, foreign or stale file is seen when it is opened, and made again from the rows without being asked.
+transactions; the index file is derived from them, is written whole and renamed into place, and carries checksums of
+itself and of what its ids stand for: a missing, torn or stale file, or one of another library, is seen before it is
+used, and made again from the rows without being asked.
 Neighbours: retrieval, which says which texts must be there; embedder, which makes the vectors.
 """
 
@@ -79,6 +80,16 @@ class VectorCache:
                 id_ = self._unsaved_ids.setdefault(text_hash(text), _FIRST_UNSAVED + len(self._unsaved_ids))
                 self._unsaved[id_] = vector.astype(np.float32)
 
+    def meaning(self, ids: set[int]) -> str:
+        """A hash of which texts these ids are the vectors of: ids begin anew where a library's file is made anew."""
+        digest = hashlib.sha256()
+        with self._library.reading() as connection:
+            rows = "SELECT vector, text_hash FROM vectors WHERE fingerprint = ? ORDER BY vector"
+            for id_, hash_ in connection.execute(rows, (self._fingerprint,)):
+                if id_ in ids:
+                    digest.update(f"{id_} {hash_}\n".encode())
+        return digest.hexdigest()
+
     def load(self, ids: Sequence[int]) -> Vectors:
         """The vectors of these ids, [N, dimensions]."""
         vectors = dict(self._unsaved)
@@ -102,6 +113,8 @@ class VectorIndex:
         self._fingerprint = fingerprint
         self._index: Any = None
         self._ids: set[int] = set()
+        self._unproved: str | None = None
+        """What the ids of the file that was opened should mean; until that is seen to be so nothing of it is used."""
         self._open()
 
     def __len__(self) -> int:
@@ -109,6 +122,9 @@ class VectorIndex:
 
     def sync(self, wanted: set[int], cache: VectorCache) -> bool:
         """Make the index hold exactly these ids; True where that changed anything."""
+        if self._unproved is not None and self._unproved != cache.meaning(self._ids):
+            self._index, self._ids = None, set()
+        self._unproved = None
         extra, lacking = self._ids - wanted, sorted(wanted - self._ids)
         if not extra and not lacking:
             return False
@@ -121,12 +137,17 @@ class VectorIndex:
             self._add(part, cache.load(part))
         return True
 
-    def save(self) -> None:
+    def save(self, cache: VectorCache) -> None:
         """Write the file whole and rename it into place; a reader sees the old one or the new one."""
         import faiss
 
         body = faiss.serialize_index(self._index).tobytes() if self._index is not None else b""
-        head = {"fingerprint": self._fingerprint, "sha256": hashlib.sha256(body).hexdigest(), "count": len(self._ids)}
+        head = {
+            "fingerprint": self._fingerprint,
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "count": len(self._ids),
+            "meaning": cache.meaning(self._ids),
+        }
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
         descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".index-")
@@ -171,11 +192,11 @@ class VectorIndex:
             raw = self._path.read_bytes()
         except OSError:
             return
-        index = _read(raw, self._fingerprint)
+        index, meaning = _read(raw, self._fingerprint)
         if index is not None:
             import faiss
 
-            self._index = index
+            self._index, self._unproved = index, meaning
             self._ids = {int(id_) for id_ in faiss.vector_to_array(index.id_map)}
 
     def _add(self, ids: Sequence[int], vectors: Vectors) -> None:
@@ -191,25 +212,25 @@ def index_path(library: Library, fingerprint: str) -> Path:
     return library.folder / "vectors" / f"{text_hash(fingerprint)[:32]}.faiss"
 
 
-def _read(raw: bytes, fingerprint: str) -> Any:
-    """The index in the file; None where the file is damaged, of another space, or empty."""
+def _read(raw: bytes, fingerprint: str) -> tuple[Any, str]:
+    """The index in the file, None where the file is damaged, of another space, or empty; and what its ids mean."""
     import faiss
 
     if not raw.startswith(_MAGIC):
-        return None
+        return None, ""
     head_line, _, body = raw[len(_MAGIC) :].partition(b"\n")
     try:
         head: Mapping[str, Any] = json.loads(head_line)
     except ValueError:
-        return None
+        return None, ""
     if not isinstance(head, dict) or head.get("fingerprint") != fingerprint or not body:
-        return None
+        return None, ""
     if head.get("sha256") != hashlib.sha256(body).hexdigest():
-        return None
+        return None, ""
     try:
-        return faiss.deserialize_index(np.frombuffer(body, np.uint8))
+        return faiss.deserialize_index(np.frombuffer(body, np.uint8)), str(head.get("meaning", ""))
     except RuntimeError:  # written whole, but by a faiss whose format this one does not know
-        return None
+        return None, ""
 
 
 def _id_array(ids: Iterable[int]) -> Ids:

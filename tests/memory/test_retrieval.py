@@ -178,6 +178,27 @@ def test_an_index_of_an_older_library_is_brought_up_to_date(library: Library) ->
     assert set(names(searcher, "greatest")) == {"gcd", "total_cost", "reverse_text"}
 
 
+def test_an_index_that_a_library_before_this_one_left_behind_is_not_used(library: Library, tmp_path: Path) -> None:
+    Searcher(library, HashEmbedder()).refresh()
+    with Library(tmp_path / "anew") as anew:
+        anew.apply(plan_new([tool("gcd", "Greatest common divisor."), tool("lcm", "Least multiple.")]), author="ana")
+        path = index_path(anew, HashEmbedder().fingerprint)
+        path.parent.mkdir()
+        # The ids of its vectors begin anew, so that they are among those of the file.
+        path.write_bytes(index_path(library, HashEmbedder().fingerprint).read_bytes())
+        found = Searcher(anew, HashEmbedder()).search("Greatest common divisor.", states=ALL).found
+        assert [one.row.name for one in found] == ["gcd", "lcm"]
+        assert max(item.score for item in found[0].hit.evidence) == pytest.approx(1, abs=1e-5)
+
+
+def test_half_a_character_that_a_docstring_spells_costs_no_search(library: Library) -> None:
+    library.apply(plan_new([tool("gcd", r"Greatest \ud800 divisor.")]), author="ana")
+    searcher = Searcher(library, HashEmbedder())
+    assert names(searcher, "greatest divisor")[0] == "gcd"
+    for text in searcher.embedder.encoded:  # type: ignore[attr-defined]
+        assert text.encode()
+
+
 def test_a_folder_that_cannot_take_the_index_costs_no_result(library: Library) -> None:
     (library.folder / "vectors").write_text("a file in the way")
     assert names(Searcher(library, HashEmbedder()), "leap year")[0] == "leap_year"
