@@ -70,8 +70,13 @@ def tool_facts(code: str, name: str | None = None) -> ToolFacts:
             "name one that it defines."
         )
     node = functions[name]
-    signature = f"{name}({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "")
-    return ToolFacts(name, signature, ast.get_docstring(node) or "")
+    try:
+        signature = f"{name}({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "")
+    except (RecursionError, ValueError) as error:  # a default that is a sum of hundreds of terms, or a huge number
+        raise ContentRefused(f"The signature of {name!r} is too long to be told: make it shorter.") from error
+    # Half a character may be spelled in a docstring, and no embedder and no file can take it.
+    docstring = (ast.get_docstring(node) or "").encode("utf-8", "replace").decode("utf-8")
+    return ToolFacts(name, signature, docstring)
 
 
 def _checked_tool(content: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from memory import sqlite_frame
-from memory.errors import LibraryDamaged, LibraryLocked, LibraryTooNew, LibraryUnavailable, LibraryUnwritable
+from memory.errors import (
+    ContentRefused,
+    LibraryDamaged,
+    LibraryLocked,
+    LibraryTooNew,
+    LibraryUnavailable,
+    LibraryUnwritable,
+)
 from memory.migrations import MIGRATIONS
 from memory.sqlite_frame import ForeignFile, NewerFile, Schema, transaction
 
@@ -75,6 +82,8 @@ def translated(path: Path) -> Iterator[None]:
             f"The library {path} was written by a newer version (its schema is {error.version}, this one knows "
             f"{len(MIGRATIONS)}): update the workbench, or open another library."
         ) from error
+    except UnicodeEncodeError as error:  # half a character, in a name, a note or a tag: content is looked at before
+        raise ContentRefused(f"A text cannot be written as UTF-8 ({error}): repair it.") from error
     except (sqlite3.Error, OSError) as error:
         raise _library_error(error, path) from error
 

@@ -174,7 +174,10 @@ def text_hash(text: str) -> str:
 
 def checked_content(content: Content) -> dict[str, Any]:
     """The content as it will be read back: a plain JSON object of its own."""
-    plain = _plain(content)
+    try:
+        plain = _plain(content)
+    except RecursionError as error:
+        raise ContentRefused("The content is nested too deeply, or holds itself: make it flatter.") from error
     canonical_json(plain)
     if not isinstance(plain, dict):
         raise ContentRefused("The content of a row must be an object with named fields.")

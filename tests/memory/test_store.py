@@ -1,5 +1,6 @@
 """Rows, versions, states, plans and their undoing, uses."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,7 @@ def test_that_two_rows_are_two_is_remembered_through_edits(library: Library) -> 
         ({"code": "def f(): ...", "x": {1: 2}}, "field names"),
         ({"code": "def f(): ...", "x": object()}, "cannot be kept as JSON"),
         ({"code": "def f(): ...", "x": "\ud800"}, "UTF-8"),
+        ({"code": "def f(): ...", "x": json.loads("[" * 700 + "]" * 700)}, "nested too deeply"),
         ({"code": "def f(): pass\n" + "#" * 200_000}, "more than 200000"),
     ],
 )
@@ -280,3 +282,27 @@ def test_an_edit_keeps_the_provenance_unless_it_brings_its_own(library: Library)
     assert edited.snapshot.provenance == {"run": "r1", "model": "m"}
     again = library.edit(row.row_id, tool(x=2).content, author="m", expected_version=2, provenance={"run": "r2"})
     assert again.snapshot.provenance == {"run": "r2"}
+
+
+def test_half_a_character_anywhere_is_refused_with_a_sentence_and_nothing_is_written(library: Library) -> None:
+    row = library.add(tool(), author="ana")
+    half = "\ud800"
+    for change in (
+        lambda: library.add(tool(), author="ana", note=half),
+        lambda: library.add(tool(), author=half),
+        lambda: library.add(tool().with_(tags=(half,)), author="ana"),
+        lambda: library.move(row.row_id, "approve", author="ana", expected_version=1, note=half),
+        lambda: library.active("tool", half),
+        lambda: library.uses(run_id=half),
+    ):
+        with pytest.raises(ContentRefused, match="repair it"):
+            change()
+    assert [(one.version, one.state) for one in library.rows()] == [(1, "proposed")]
+    assert len(library.journal()) == 1
+
+
+def test_a_signature_that_is_too_long_to_be_told_is_refused(library: Library) -> None:
+    for default in ("+".join("1" * 900), f"0x{'f' * 9000}"):
+        code = f'def add(a={default}):\n    """Sum."""\n    return a\n'
+        with pytest.raises(ContentRefused, match="make it shorter"):
+            library.add(Snapshot("tool", {"name": "add", "code": code}), author="ana")
