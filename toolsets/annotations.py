@@ -6,11 +6,13 @@ of what is read here, `hints` does the same for functions that are imported. Pur
 """
 
 import ast
+import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from toolsets.damaged import well_formed
 from toolsets.docstrings import Documentation, read_docstring
 from toolsets.errors import ToolDefinitionError
 from toolsets.hints import JsonSchema
@@ -88,14 +90,22 @@ def parsed(code: str) -> ast.Module:
 
 def code_facts(code: str, name: str) -> CodeFacts:
     """What the function `name` says of itself; raises ToolDefinitionError where it cannot be a tool."""
-    node = next((item for item in parsed(code).body if isinstance(item, ast.FunctionDef) and item.name == name), None)
+    named = [item for item in parsed(code).body if isinstance(item, ast.FunctionDef) and item.name == name]
+    node = named[-1] if named else None  # the last one is what the name means once the code has run
     if node is None:
         raise ToolDefinitionError(f"The code defines no plain function {name!r} at its top: write it with def {name}.")
     if node.args.vararg or node.args.kwarg or node.args.posonlyargs:
         raise ToolDefinitionError(
             f"{name} takes arguments that cannot be passed by name (*, ** or /): give it plain named parameters."
         )
-    documentation = read_docstring(_Documented(ast.get_docstring(node) or ""))
+    documentation = read_docstring(_Documented(well_formed(ast.get_docstring(node) or "")))
+    try:
+        return _facts_of(node, documentation)
+    except RecursionError as error:
+        raise ToolDefinitionError(f"The type hints of {name} are nested too deeply: make them shorter.") from error
+
+
+def _facts_of(node: ast.FunctionDef, documentation: Documentation) -> CodeFacts:
     parameters: dict[str, JsonSchema] = {}
     required = []
     for argument, default in _arguments(node.args):
@@ -107,7 +117,7 @@ def code_facts(code: str, name: str) -> CodeFacts:
         if argument.arg in documentation.parameters:
             schema["description"] = documentation.parameters[argument.arg]
         parameters[argument.arg] = schema
-    return CodeFacts(name, parameters, tuple(required), schema_of(node.returns), documentation)
+    return CodeFacts(node.name, parameters, tuple(required), schema_of(node.returns), documentation)
 
 
 def schema_of(annotation: ast.expr | None) -> JsonSchema:
@@ -126,22 +136,17 @@ def schema_of(annotation: ast.expr | None) -> JsonSchema:
     return dict(_PLAIN.get(name) or _PLAIN.get(name.lower(), {}))
 
 
-def with_usual_imports(code: str) -> str:
-    """The code, with the imports that it takes for granted at its end, so that its lines keep their numbers.
+def usual_imports(code: str) -> str:
+    """The imports for names that the code uses and nowhere gives a meaning to, to be run before it: signatures and
+    values at its top may need them already.
 
-    >>> with_usual_imports("def root(x):\\n    return math.sqrt(x)")
-    'def root(x):\\n    return math.sqrt(x)\\nimport math\\n'
+    >>> usual_imports("def root(x: float = math.pi):\\n    return math.sqrt(x)")
+    'import math'
     """
-    lines = usual_imports(code)
-    return "\n".join([code.rstrip("\n"), *lines, ""]) if lines else code
-
-
-def usual_imports(code: str) -> list[str]:
-    """The import lines for names that the code uses and nowhere gives a meaning to."""
     tree = parsed(code)
     bound = {name for node in ast.walk(tree) for name in _bound(node)}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    return [line for name, line in USUAL_IMPORTS.items() if name in used - bound]
+    return "\n".join(line for name, line in USUAL_IMPORTS.items() if name in used - bound)
 
 
 class _Documented:
@@ -166,7 +171,18 @@ def _default(node: ast.expr) -> JsonSchema:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError):
         return {}
-    return {"default": value} if value is None or isinstance(value, str | int | float | bool) else {}
+    return {"default": value} if _is_json(value) else {}
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON can say a plain value, in a text that can be written down."""
+    if not (value is None or isinstance(value, str | int | float | bool)):
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # infinity, a number of thousands of digits, half a character
+        return False
+    return True
 
 
 def _subscripted(name: str, inner: ast.expr) -> JsonSchema:
@@ -179,7 +195,7 @@ def _subscripted(name: str, inner: ast.expr) -> JsonSchema:
         return schema_of(parts[0])
     if name == "Literal":
         values = [part.value for part in parts if isinstance(part, ast.Constant)]
-        return {"enum": values} if len(values) == len(parts) else {}
+        return {"enum": values} if len(values) == len(parts) and all(map(_is_json, values)) else {}
     plain = dict(_PLAIN.get(name) or _PLAIN.get(name.lower(), {}))
     if plain.get("type") == "array" and name.lower() != "tuple":
         items = schema_of(parts[0])

@@ -96,7 +96,9 @@ class Composite:
         return tuple(dict.fromkeys(part.tool for part in self.parts))
 
     def plan(self, arguments: Mapping[str, Any]) -> Plan:
-        """The calls with the arguments in the place of the parameters."""
+        """The calls with the arguments, or the defaults, in the place of the parameters."""
+        defaults = {name: schema["default"] for name, schema in self.parameters.items() if "default" in schema}
+        arguments = {**defaults, **arguments}
         calls = [
             PlannedCall(part.id, part.tool, {name: _filled(term, arguments) for name, term in part.arguments.items()})
             for part in self.parts

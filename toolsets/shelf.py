@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from memory.store import Library
 from memory.values import Row
-from toolsets.annotations import code_facts, with_usual_imports
+from toolsets.annotations import code_facts, usual_imports
 from toolsets.composites import read_composite, runner, says_the_same, worst_effect
 from toolsets.errors import ToolDefinitionError, ToolsetError
 from toolsets.executor import OvertimeError, TransientError, report_isolation, report_output
@@ -202,12 +202,14 @@ class _Sandboxed:
 
     def __init__(self, code: str, name: str, sandbox: Sandbox | None, unsafe: bool) -> None:
         self.__name__, self.code = name, code
-        self._source, self._sandbox, self._unsafe = with_usual_imports(code), sandbox, unsafe
+        self._prelude, self._sandbox, self._unsafe = usual_imports(code), sandbox, unsafe
 
     def __call__(self, **arguments: Any) -> Any:
         sandbox = self._sandbox or _sandbox()
         given = {name: as_json(value) for name, value in arguments.items()}
-        outcome = sandbox.call_sync(self._source, self.__name__, given, limits=LIMITS, unsafe=self._unsafe)
+        outcome = sandbox.call_sync(
+            self.code, self.__name__, given, limits=LIMITS, unsafe=self._unsafe, prelude=self._prelude
+        )
         report_isolation(str(outcome.isolation))
         report_output(outcome.stdout)
         if outcome.error is None:

@@ -1,11 +1,13 @@
 """Tools from the library: built-in ones, composites that run their plan, code that runs in the sandbox."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memory.store import Library
@@ -310,3 +312,80 @@ def test_code_that_takes_its_imports_for_granted_finds_them(library: Library, sa
     code = 'def hypotenuse(a: float, b: float) -> float:\n    """Hypotenuse."""\n    return math.hypot(a, b)\n'
     put(library, "hypotenuse", code)
     assert tools_of(library, ["hypotenuse"], sandbox=sandbox)["hypotenuse"](a=3, b=4) == 5
+
+
+def test_names_that_much_code_takes_for_granted_may_stand_in_its_signature_and_lines_keep_their_numbers(
+    library: Library, sandbox: Sandbox
+) -> None:
+    code = (
+        "UNIT = Fraction(1, 2)\n"
+        "def area(radius: float, pi: float = math.pi) -> Fraction:\n"
+        '    """Area."""\n'
+        "    if radius < 0:\n"
+        "        raise ValueError('No radius.')\n"
+        "    return round(pi * radius**2 * UNIT, 4)\n"
+    )
+    put(library, "area", code)
+    tools = tools_of(library, ["area"], sandbox=sandbox)
+    assert run_direct(ToolCall("area", {"radius": 2}, ""), tools).value == 6.2832
+    failed = run_direct(ToolCall("area", {"radius": -1}, ""), tools).text
+    assert failed == "failed: ValueError: No radius. (line 5: raise ValueError('No radius.'))"
+
+
+def test_of_two_functions_of_one_name_the_last_one_is_told_as_it_is_run(library: Library, sandbox: Sandbox) -> None:
+    first, last = (
+        f'def f({name}: int) -> int:\n    """The {name} one."""\n    return {name}\n' for name in ("old", "new")
+    )
+    put(library, "f", first + last)
+    tools = tools_of(library, ["f"], sandbox=sandbox)
+    assert tools["f"].line() == "The new one: f(new: int)"
+    assert run_direct(ToolCall("f", {"new": 7}, ""), tools).value == 7
+
+
+@pytest.mark.parametrize(
+    ("parameter", "told"),
+    [
+        ("x: float = 1e999", "x: number"),
+        (f"x: int = 0x{'f' * 9000}", "x: int"),
+        (r"x: str = '\ud800'", "x: text"),
+        ("x: Literal[b'a', 'b']", "x: value"),
+        (r"x: Literal['\ud800']", "x: value"),
+    ],
+    ids=["infinity", "huge number", "half a character", "bytes", "half a character as choice"],
+)
+def test_what_a_signature_says_and_json_cannot_is_left_out(parameter: str, told: str) -> None:
+    code = f'def f({parameter}):\n    """Half a \\ud800 character."""\n'
+    tool = shelf.sandboxed("f", code)
+    assert tool.line() == f"Half a \ufffd character: f({told})"
+    assert json.dumps(tool.schema(), allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_type_hints_without_an_end_are_refused_in_a_sentence() -> None:
+    with pytest.raises(ToolDefinitionError, match="nested too deeply"):
+        shelf.sandboxed("f", f"def f(x: {' | '.join(['int'] * 2000)}): ...")
+
+
+def test_a_composite_may_have_parameters_with_a_default(library: Library) -> None:
+    price, percent = DISCOUNT.as_json()["parameters"]
+    percent["schema"]["default"] = 50
+    plan = {**DISCOUNT.as_json(), "parameters": [price, percent]}
+    put(library, "discount", python_of(DISCOUNT, "discount", "Price.", STANDARD), plan=plan)
+    tools = tools_of(library, ["discount"])
+    assert run_direct(ToolCall("discount", {"price": 80}, ""), tools).value == 40
+    assert run_direct(ToolCall("discount", {"price": 80, "percent": 25}, ""), tools).value == 60
+
+
+def test_what_an_own_function_returned_can_be_passed_to_code_in_the_sandbox(library: Library, sandbox: Sandbox) -> None:
+    def numbers() -> Any:
+        """Numbers."""
+        return np.array([[1, 2], [3, 4]])
+
+    put(library, "flat", 'def flat(rows):\n    """All in one list."""\n    return [n for row in rows for n in row]\n')
+    tools = {"numbers": Tool.from_function(numbers), **tools_of(library, ["flat"], sandbox=sandbox)}
+
+    async def main() -> Any:
+        async with Executor(tools) as executor:
+            calls = (PlannedCall("1", "numbers", {}), PlannedCall("2", "flat", {"rows": Ref("1")}))
+            return await executor.run(Plan(calls))
+
+    assert asyncio.run(main())[1].value == [1, 2, 3, 4]

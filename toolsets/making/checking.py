@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from memory.store import Library
 from memory.values import Content, Row
+from toolsets.annotations import usual_imports
 from toolsets.arguments import fit_arguments
 from toolsets.errors import ToolsetError
 from toolsets.making.harness import ENTRY, call_text, program
@@ -73,7 +74,7 @@ def run_code_call(
     """Execute the text of a call around a tool's code, in the sandbox. target: the tool's function, empty where the
     code only solves a problem. pairs: lets the tool answer to `name`, with those parameters renamed."""
     try:
-        source, text = program(code), call_text(call)
+        prelude, text = usual_imports(code), call_text(call)
     except ToolsetError as error:
         return Ran(error=str(error))
     given = {
@@ -82,7 +83,7 @@ def run_code_call(
         "name": name or target,
         "pairs": None if pairs is None else [list(pair) for pair in pairs],
     }
-    outcome = (sandbox or shared_sandbox()).call_sync(source, ENTRY, given, limits=limits)
+    outcome = (sandbox or shared_sandbox()).call_sync(program(code), ENTRY, given, limits=limits, prelude=prelude)
     return Ran(outcome.value, str(outcome.error) if outcome.error else None, outcome.wall_s)
 
 

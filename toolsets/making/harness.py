@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from toolsets.annotations import usual_imports, with_usual_imports
+from toolsets.annotations import usual_imports
 from toolsets.errors import ToolDefinitionError
 
 ENTRY: Final = "_run_recorded_call"
@@ -73,8 +73,8 @@ def _plain_value(value, depth):
 
 
 def program(code: str) -> str:
-    """The tool's code with the harness behind it; raises ToolDefinitionError where it is no Python."""
-    return with_usual_imports(code) + _PROGRAM
+    """The tool's code with the harness behind it."""
+    return code.rstrip("\n") + "\n" + _PROGRAM
 
 
 def call_text(call: str) -> str:
@@ -88,4 +88,4 @@ def call_text(call: str) -> str:
     text = "\n".join(lines)
     if not text.strip():
         raise ToolDefinitionError("The call is empty: write the call that solves the problem.")
-    return "\n".join([*usual_imports(text), text])
+    return "\n".join(filter(None, [usual_imports(text), text]))

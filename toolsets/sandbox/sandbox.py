@@ -87,13 +87,15 @@ class Sandbox:
         *,
         limits: Limits | None = None,
         unsafe: bool = False,
+        prelude: str = "",
     ) -> Outcome:
         """Run one function of the source. Cancelled, it kills the child and ends when the child is dead.
 
-        unsafe: the person lets this tool run where the machine cannot isolate; where it can, nothing changes. Raises
-        IsolationError, SandboxError, or ArgumentError for arguments that are no JSON; what the code does is data.
+        unsafe: the person lets this tool run where the machine cannot isolate; where it can, nothing changes. prelude:
+        code to run before the source, whose lines are counted without it. Raises IsolationError, SandboxError, or
+        ArgumentError for arguments that are no JSON; what the code does is data.
         """
-        limits, exchange = self._prepare(source, function, arguments, limits)
+        limits, exchange = self._prepare(source, function, arguments, limits, prelude)
         try:
             turns = _turns.get()
         except LookupError:
@@ -111,9 +113,10 @@ class Sandbox:
         *,
         limits: Limits | None = None,
         unsafe: bool = False,
+        prelude: str = "",
     ) -> Outcome:
         """The same, on this thread; ctrl-C kills the child."""
-        limits, exchange = self._prepare(source, function, arguments, limits)
+        limits, exchange = self._prepare(source, function, arguments, limits, prelude)
         return self._run(source, exchange, limits, unsafe)
 
     def close(self) -> None:
@@ -146,12 +149,13 @@ class Sandbox:
     # ------------------------------------------------------------------------------------------------------- inside
 
     def _prepare(
-        self, source: str, function: str, arguments: Mapping[str, Any], limits: Limits | None
+        self, source: str, function: str, arguments: Mapping[str, Any], limits: Limits | None, prelude: str
     ) -> tuple[Limits, Exchange]:
         limits = limits or self.limits
         try:
             request = json.dumps(
-                {"source": source, "function": function, "arguments": dict(arguments)}, allow_nan=False
+                {"prelude": prelude, "source": source, "function": function, "arguments": dict(arguments)},
+                allow_nan=False,
             ).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ArgumentError(

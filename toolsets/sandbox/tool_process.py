@@ -1,8 +1,8 @@
 """Runs the tool's code inside the child of a call and writes one JSON object: its value or its error.
 
-In: a request (source, function, arguments) on one descriptor. Out: the answer on another. Neighbours: `lockdown` has
-run before, `client` reads the answer and believes nothing in it. Whatever the code does to this module it does to its
-own process, which ends with the call.
+In: a request (prelude, source, function, arguments) on one descriptor. Out: the answer on another. Neighbours:
+`lockdown` has run before, `client` reads the answer and believes nothing in it. Whatever the code does to this module
+it does to its own process, which ends with the call.
 """
 
 import json
@@ -46,6 +46,7 @@ def run_tool(request: int, result: int, max_result_bytes: int) -> None:
 def _answer(request: dict[str, Any], max_result_bytes: int) -> bytes:
     module = types.ModuleType("__tool__")
     sys.modules["__tool__"] = module
+    exec(compile(request.get("prelude", ""), "<prelude>", "exec"), module.__dict__)
     exec(compile(request["source"], TOOL_FILE, "exec"), module.__dict__)
     function = module.__dict__.get(request["function"])
     if not callable(function):
