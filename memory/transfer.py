@@ -35,6 +35,8 @@ from memory.values import KINDS, STATES, Snapshot, Use, Version, canonical_json,
 
 FORMAT: Final = "workbench-library"
 FORMAT_VERSION: Final = 1
+_LAST_S: Final = 1e11
+"""Seconds since 1970; the year 5138."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def _write_uses(connection: sqlite3.Connection, line: _Line) -> None:
 def _read(path: Path) -> tuple[list[_Line], list[tuple[str, str, str, float]]]:
     """The file's rows and its words on duplicates, every line checked."""
     try:
-        texts = path.read_text(encoding="utf-8").split("\n")
+        texts = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ImportRefused(f"The file {path} cannot be read ({error}): name an export of a library.") from error
     if texts and not texts[-1]:
@@ -196,7 +198,7 @@ def _read(path: Path) -> tuple[list[_Line], list[tuple[str, str, str, float]]]:
         try:
             if "not_duplicates" in fields:
                 first, second = sorted(str(row_id) for row_id in fields["not_duplicates"])
-                pairs.append((first, second, str(fields["author"]), float(fields["time"])))
+                pairs.append((first, second, str(fields["author"]), _moment(fields)))
                 continue
             line = _line(number, fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -248,7 +250,7 @@ def _version(kind: Any, number: int, fields: Mapping[str, Any]) -> Version:
     texts = [fields[field] for field in ("author", "action", "note")]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"version {number} has an author, an action or a note that is no text")
-    return Version(number, snapshot, texts[0], float(fields["time"]), texts[1], texts[2], entry=0)
+    return Version(number, snapshot, texts[0], _moment(fields), texts[1], texts[2], entry=0)
 
 
 def _use(row_id: str, fields: Mapping[str, Any]) -> Use:
@@ -256,7 +258,7 @@ def _use(row_id: str, fields: Mapping[str, Any]) -> Use:
     if solved is not None and not isinstance(solved, bool):
         raise ValueError("a use has a 'solved' that is neither true, false nor null")
     return Use(
-        str(fields["run"]), row_id, str(fields["content"]), float(fields["time"]), bool(fields["used"]), solved,
+        str(fields["run"]), row_id, str(fields["content"]), _moment(fields), bool(fields["used"]), solved,
         fields["why"],
     )  # fmt: skip
 
@@ -265,7 +267,15 @@ def _trial(row_id: str, fields: Mapping[str, Any]) -> Trial:
     scores = float(fields["with"]), float(fields["without"])
     if not all(0.0 <= score <= 1.0 for score in scores):
         raise ValueError("a trial has a score that is not between 0 and 1")
-    return Trial(row_id, str(fields["content"]), str(fields["case"]), float(fields["time"]), *scores)
+    return Trial(row_id, str(fields["content"]), str(fields["case"]), _moment(fields), *scores)
+
+
+def _moment(fields: Mapping[str, Any]) -> float:
+    """A time as everything that shows it can; one that is not finite could not be exported again either."""
+    moment = float(fields["time"])
+    if not 0 <= moment < _LAST_S:
+        raise ValueError(f"its time {moment:g} is none")
+    return moment
 
 
 def _identity(version: Version) -> dict[str, Any]:

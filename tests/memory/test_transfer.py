@@ -158,6 +158,8 @@ def broken(change: Callable[[dict[str, Any]], object]) -> Callable[[list[str]], 
         (broken(lambda row: row["versions"][0].update(state="odd")), "version 1 has the state 'odd'"),
         (broken(lambda row: row["versions"][0].update(content={})), "line 4: The "),
         (broken(lambda row: row["versions"][0].update(time="late")), "line 4 is no row"),
+        (broken(lambda row: row["versions"][0].update(time=float("inf"))), "line 4 is no row .*time inf is none"),
+        (broken(lambda row: row["versions"][0].update(time=1e300)), "line 4 is no row .*time 1e\\+300 is none"),
         (broken(lambda row: row["versions"][0].update(author=3)), "no text"),
         (broken(lambda row: row.update(row="")), "its id is no text"),
     ],
@@ -172,6 +174,14 @@ def test_a_file_that_is_malformed_half_way_is_refused_with_its_line_and_nothing_
             import_jsonl(copy, path, author="cy")
         assert copy.row_ids() == set()
         assert copy.journal() == []
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(full: Library, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f"{line}\n" for line in exported(full)), encoding="utf-8-sig")
+    with Library(tmp_path / "copy") as copy:
+        import_jsonl(copy, path, author="cy", trusted=True)
+        assert exported(copy) == exported(full)
 
 
 def test_an_export_to_a_place_that_cannot_be_written_is_refused_with_a_sentence(full: Library, tmp_path: Path) -> None:
