@@ -37,6 +37,8 @@ _SAYING: Final = frozenset({"type", "enum", "const"})
 _MAX_SHOWN: Final = 40
 _MAX_CHOICES: Final = 12
 _MAX_NESTED: Final = 40
+_MAX_PARTS: Final = 10_000
+"""Parts of schemas made of others ("allOf") for one argument: a few that hold each other can be more than time has."""
 # Beyond it a float has no exact last digit, so "the whole number that was meant" is unknown.
 _MAX_EXACT_FLOAT: Final = 2**53
 _SIZES: Final = {
@@ -75,6 +77,7 @@ class Fitter:
     ) -> None:
         self._root = root
         self._hole = hole
+        self._parts = 0
         self._readers = dict(_READERS)
         if keeps_dates_as_text:
             self._readers["date"] = lambda value: _read_date(value).isoformat()
@@ -88,6 +91,9 @@ class Fitter:
         if depth == 0:
             raise Misfit(place, value, "less deeply nested")
         for part in schema.get("allOf", ()):
+            self._parts += 1
+            if self._parts > _MAX_PARTS:
+                raise Misfit(place, value, "asked for in fewer words")
             value = self.fit(place, value, part, depth - 1)
         choices = options(schema, self._root)
         if type(value) not in _PLAIN and any(choice.keys() & _SAYING for choice in choices):

@@ -30,11 +30,19 @@ def followed(schema: Any, root: Schema) -> Schema:
 
 
 def options(schema: Schema, root: Schema) -> list[Schema]:
-    """The alternatives of a schema, each with one type; the schema itself where it has none."""
+    """The alternatives of a schema, each with one type and once; the schema itself where it has none."""
+    return _options(schema, root, set()) or [_ANY]
+
+
+def _options(schema: Schema, root: Schema, seen: set[int]) -> list[Schema]:
+    """seen: schemas that were looked at: a definition may be an alternative of itself."""
     schema = followed(schema, root)
+    if id(schema) in seen:
+        return []
+    seen.add(id(schema))
     for key in ("anyOf", "oneOf"):
         if isinstance(schema.get(key), list):
-            return [option for part in schema[key] for option in options(part, root)]
+            return [option for part in schema[key] for option in _options(part, root, seen)]
     kinds = schema.get("type")
     if isinstance(kinds, list):
         return [{**schema, "type": kind} for kind in kinds]

@@ -18,7 +18,7 @@ from toolsets.docstrings import Documentation, read_docstring
 from toolsets.errors import ToolDefinitionError
 from toolsets.hints import JsonSchema, Reader, Told, kind_of, tell_hints
 from toolsets.policy import CallPolicy, Effect
-from toolsets.schemas import followed
+from toolsets.schemas import followed, options
 
 __all__ = ["Day", "JsonSchema", "Number", "Tool", "kind_of", "tool"]
 
@@ -283,6 +283,6 @@ def _type_text(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
         return " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
     if schema.get("type") == "null":
         return "none"
-    if isinstance(options := schema.get("anyOf"), list):
-        return " | ".join(dict.fromkeys(_type_text(option, root) for option in options))
+    if isinstance(schema.get("anyOf"), list):
+        return " | ".join(dict.fromkeys(_type_text(option, root) for option in options(schema, root)))
     return kind_of(schema)

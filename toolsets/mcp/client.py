@@ -11,6 +11,7 @@ entered it. Calls, listings and listening are tasks of their own that use the op
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from toolsets.executor.errors import TransientError
+from toolsets.mcp.config import HttpServer
 from toolsets.mcp.connection import MAX_ERROR_LINES, Target, connect
 from toolsets.mcp.errors import McpError, ServerCrashedError
 from toolsets.mcp.reports import Kind, Report
@@ -39,6 +41,11 @@ FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 30.0
 STEADY_S: Final = 10.0
 """A connection that held this long starts a new count of failures."""
+
+_NO_SESSION: Final = re.compile(
+    r"(bad request: )?(no valid |invalid |unknown )?session( id)?( terminated| expired| not found| provided)?\.?", re.I
+)
+"""What servers say of a session that they do not know. A tool may speak of sessions of its own, in other words."""
 
 OnProgress = Callable[[float, float | None, str], object]
 
@@ -102,7 +109,7 @@ class ServerClient:
         error = await _called(open_, tool, arguments, progress)
         if not isinstance(error, Exception):
             return error
-        if _is_lost(error):
+        if self._is_lost(error):
             open_.gone.set()
             raise ServerCrashedError(
                 f"The MCP server {self.name} went away during the call, which may or may not have been done: try again."
@@ -172,7 +179,7 @@ class ServerClient:
             try:
                 await self._list(open_.client)
             except Exception as error:
-                if _is_lost(error):
+                if self._is_lost(error):
                     open_.gone.set()
                 continue
             self._report("listed", f"its tools have changed, there are {len(self.tools)}")
@@ -212,6 +219,11 @@ class ServerClient:
                 await self._moved.wait()
         raise TransientError(f"The MCP server {self.name} is being started again: try again in a moment.")
 
+    def _is_lost(self, error: BaseException) -> bool:
+        """Whether an error means that the connection is of no use any more."""
+        # An HTTP server that was started again knows nothing of the session.
+        return _has_broken(error, sessions=isinstance(self._target, HttpServer))
+
     def _move(self) -> None:
         self._moved.set()
         self._moved = anyio.Event()
@@ -248,16 +260,17 @@ async def _called(
     return box[0] if box else ConnectionError("the connection was closed")
 
 
-def _is_lost(error: BaseException) -> bool:
-    """Whether an error means that the connection is of no use any more."""
+def _has_broken(error: BaseException, *, sessions: bool) -> bool:
+    """sessions: the connection is a session, which the other side may have forgotten."""
     from mcp import MCPError
     from mcp_types import CONNECTION_CLOSED
 
     if isinstance(error, BaseExceptionGroup):
-        return any(map(_is_lost, error.exceptions))
+        return any(_has_broken(one, sessions=sessions) for one in error.exceptions)
     if isinstance(error, MCPError):
-        # "Session terminated": an HTTP server that was started again knows nothing of the session.
-        return error.code == CONNECTION_CLOSED or "session" in error.message.lower()
+        return error.code == CONNECTION_CLOSED or (
+            sessions and _NO_SESSION.fullmatch(error.message.strip()) is not None
+        )
     if isinstance(error, OSError | anyio.ClosedResourceError | anyio.BrokenResourceError | anyio.EndOfStream):
         return True
     import httpx2

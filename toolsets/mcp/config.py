@@ -61,7 +61,7 @@ def load_config(path: str | Path, environment: Mapping[str, str] | None = None) 
     """The servers of a file, by name; raises McpConfigError."""
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise McpConfigError(f"{path} is not UTF-8 text: give a JSON file of MCP servers.") from error
     except OSError as error:

@@ -33,6 +33,8 @@ _PARAMETER: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 _NOT_IN_NAMES: Final = re.compile(r"\W+", re.ASCII)
 _MAX_DEPTH: Final = 30
 _VALUES: Final = ("enum", "default", "const", "examples")
+_RECORDS: Final = ("properties", "$defs", "definitions")
+_LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 class NotOffered(Exception):
@@ -156,7 +158,7 @@ def _clean(schema: Any, depth: int, named: bool = False) -> Any:
         return schema
     clean: dict[str, Any] = {}
     for key, value in schema.items():
-        if not _harmless(key):
+        if not _harmless(key) or not (named or _sound(key, value)):
             continue
         if named:
             clean[key] = _clean(value, depth + 1) if isinstance(value, dict) else {}
@@ -166,8 +168,26 @@ def _clean(schema: Any, depth: int, named: bool = False) -> Any:
             if _harmless(value):
                 clean[key] = value
         else:
-            clean[key] = _clean(value, depth + 1, key in ("properties", "$defs", "definitions"))
+            clean[key] = _clean(value, depth + 1, key in _RECORDS)
     return clean
+
+
+def _sound(key: str, value: Any) -> bool:
+    """Whether a keyword has the form that JSON Schema gives it; one that has not says nothing."""
+    if key in _RECORDS:
+        return isinstance(value, dict)
+    if key in _LISTS:
+        return isinstance(value, list) and bool(value) and all(isinstance(one, dict | bool) for one in value)
+    if key == "required":
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if key == "enum":
+        return isinstance(value, list) and bool(value)
+    if key == "type":
+        kinds = value if isinstance(value, list) else [value]
+        return bool(kinds) and all(isinstance(kind, str) for kind in kinds)
+    if key in ("items", "additionalProperties"):
+        return isinstance(value, dict | bool)
+    return key != "$ref" or isinstance(value, str)
 
 
 def _harmless(value: Any, depth: int = _MAX_DEPTH) -> bool:

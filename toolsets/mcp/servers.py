@@ -22,7 +22,7 @@ from toolsets.executor.threads import loop_caller
 from toolsets.mcp.bridge import Bridge
 from toolsets.mcp.client import START_S, ServerClient
 from toolsets.mcp.config import HttpServer, ServerConfig, StdioServer
-from toolsets.mcp.convert import NotOffered, convert_result, convert_tool, is_wrapped, tool_name
+from toolsets.mcp.convert import convert_result, convert_tool, is_wrapped, tool_name
 from toolsets.mcp.errors import McpError
 from toolsets.mcp.reports import Report
 from toolsets.tool import Tool
@@ -147,7 +147,7 @@ class McpServers:
                 name = tool_name(client.name, found.name, offered)
                 try:
                     offered[name] = self._tool(client, found, name)
-                except NotOffered as reason:
+                except Exception as reason:  # NotOffered, and whatever a server's nonsense makes; the others are there
                     if client is changed:
                         self._heard(Report(client.name, "left_out", f"{found.name[:80]} is left out: {reason}"))
         self._offered = offered

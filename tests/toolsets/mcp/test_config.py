@@ -77,6 +77,8 @@ def test_every_fault_is_one_sentence_that_names_line_and_key(text: str, said: st
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(McpConfigError, match="cannot be read"):
         load_config(tmp_path / "none.json")
+    (tmp_path / "marked.json").write_text('{"mcpServers": {}}', encoding="utf-8-sig")
+    assert load_config(tmp_path / "marked.json") == {}
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(McpConfigError, match="not UTF-8"):
         load_config(tmp_path / "bytes.json")

@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mcp_types as types
 import pytest
+from mcp import MCPError
+from mcp.server import Server
 from mcp_server import make_server
 
+from toolsets.check import check
+from toolsets.fronts import parse
 from toolsets.mcp import HttpServer, McpServers, Report, StdioServer
 from toolsets.results import CallOutcome
 
@@ -46,6 +51,64 @@ def test_a_server_that_does_not_start_costs_the_others_nothing(open_servers: Any
     assert "there is no program '/no/such/program'" in str(first["missing"])
     assert "I need a licence" in str(first["dying"])
     assert set(servers.failed) == {"missing", "dying"}
+
+
+A_OR_TEXT = {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "string"}]}
+NONSENSE: dict[str, dict[str, Any]] = {
+    "no_choice": {"anyOf": []},
+    "no_type": {"type": []},
+    "required_text": {"type": "object", "required": "n"},
+    "required_number": {"type": "object", "required": 5},
+    "listed_fields": {"type": "object", "properties": [1]},
+    "all_of_number": {"allOf": 5},
+    "first_number": {"type": "array", "prefixItems": 5},
+    "leads_nowhere": {"$ref": 5},
+    "choice_of_text": {"enum": "abc"},
+    "choice_of_itself": {"$ref": "#/$defs/A"},
+    "made_of_itself": {"allOf": [{"$ref": "#/$defs/D0"}]},
+}
+DOUBLED = {f"D{n}": {"allOf": [{"$ref": f"#/$defs/D{n + 1}"}] * 2} for n in range(38)} | {"D38": {}}
+
+
+def nonsensical() -> Server[Any]:
+    """A server whose schemas are none, and whose tool `fail` speaks of sessions of its own."""
+    read_only = types.ToolAnnotations(read_only_hint=True)
+
+    def tool(name: str, x: Any, out: Any = None) -> types.Tool:
+        schema = {"type": "object", "properties": {"x": x}, "$defs": {"A": A_OR_TEXT, **DOUBLED}}
+        return types.Tool(name=name, description="Odd.", input_schema=schema, output_schema=out, annotations=read_only)
+
+    async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
+        odd = [tool(name, schema) for name, schema in NONSENSE.items()]
+        lost = tool("lost", {}, {"type": "object", "$ref": "#/$defs/A", "$defs": [1]})
+        return types.ListToolsResult(tools=[*odd, lost, tool("fail", {})])
+
+    async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        if params.name == "fail":
+            raise MCPError(code=-32602, message="The session of 9 May is unknown.")
+        return types.CallToolResult(content=[types.TextContent(type="text", text="done")])
+
+    return Server("odd", version="1", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+def test_schemas_that_make_no_sense_cost_neither_a_run_nor_the_other_servers(run_text: RunText) -> None:
+    reports: list[Report] = []
+    with McpServers(in_process={"odd": nonsensical(), "test": make_server()}, on_report=reports.append) as servers:
+        assert {*(f"odd_{name}" for name in NONSENSE), "odd_lost", "odd_fail", "test_add"} <= set(servers.tools)
+        assert "x: text" in servers.tools["odd_choice_of_itself"].line()
+        lines = [f"{n}. odd_{name}(x=[{{'n': 1}}])" for n, name in enumerate(NONSENSE, 1)]
+        plan, _ = parse("\n".join(lines))
+        checked = check(plan, servers.tools)
+        assert [one.message.partition(" must be ")[0] for one in checked.diagnostics] == [
+            "x of odd_required_text",
+            "x of odd_required_number",
+            "x of odd_listed_fields",
+            "x of odd_choice_of_itself",
+            "x of odd_made_of_itself",
+        ]
+        outcomes = run_text(servers.tools, "1. odd_no_choice(x=1)\n2. odd_fail(x=1)\n3. test_add(a=1, b=2)")
+        assert [one.text for one in outcomes] == ["done", "failed: The session of 9 May is unknown.", "3"]
+    assert {report.kind for report in reports} == {"started"}
 
 
 PAGED = """
