@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from toolsets import executor as ex
+from toolsets.arguments import fit_arguments
 from toolsets.executor.preparing import call_key
 from toolsets.fronts.references import renamed
 from toolsets.plan import PlannedCall
@@ -187,18 +188,22 @@ class Calls:
         self._worker(call.worker).open[call.name] = call
         self._recalled[call.name] = read, planned.effect
 
+    def recall_start(self, started: ev.CallStarted) -> None:
+        """A call of the log had begun."""
+        self._calls[started.call].arguments = started.arguments or {}
+
     def recall_end(self, ended: ev.CallFinished) -> None:
         """How a call of the log ended; its result is what the log has of it."""
         call = self._calls[ended.call]
-        read, effect = self._recalled.pop(ended.call)
+        _, effect = self._recalled.pop(ended.call)
         outcome = CallOutcome(
             call.plan, call.id, call.tool, ended.status, ended.text, ended.error, ended.wall_s, ended.attempts,
             ended.isolation, (), ended.num_chars, ended.cut, cast(Effect, effect), ended.trusted, self.store,
         )  # fmt: skip
-        if outcome.succeeded:
-            self.store.put(outcome.result_id, _read_back(ended.text))
         tool = self.tools.get(call.tool)
-        key = call_key(tool, read.call.arguments) if tool is not None and effect != "read" else None
+        if outcome.succeeded:
+            self.store.put(outcome.result_id, _read_back(ended.text, tool))
+        key = _key_again(tool, call.arguments) if tool is not None and effect != "read" else None
         self._worker(call.worker).history.record(outcome, key)
         self._end(call, outcome)
 
@@ -389,11 +394,21 @@ class Calls:
         return read is None or read.outside
 
 
-def _read_back(text: str) -> Any:
+def _key_again(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
+    """What a change of the log is known again by: its arguments as the tool got them."""
+    try:
+        return call_key(tool, fit_arguments(tool, arguments))
+    except Exception:  # the tool is another one by now
+        return None
+
+
+def _read_back(text: str, tool: Tool | None) -> Any:
     """A result's value as far as its text tells it."""
+    if tool is not None and tool.returns in ("text", "date"):
+        return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

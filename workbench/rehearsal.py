@@ -163,6 +163,7 @@ class _Rehearsal:
                 self._read(payload.worker, ())
             case ev.CallStarted():
                 self.begun.add(payload.call)
+                calls.recall_start(payload)
             case ev.CallFinished():
                 calls.recall_end(payload)
             case _:

@@ -15,6 +15,8 @@ from typing import Any
 
 from hogwild.prompting import Prompting
 from toolsets.damaged import well_formed
+from toolsets.plan import Ref, Template
+from toolsets.rendering import render_result, told_as
 from toolsets.results import CallOutcome
 from toolsets.rounds import render_round
 from toolsets.untrusted import neutralise, without_markers
@@ -22,6 +24,7 @@ from toolsets.untrusted import neutralise, without_markers
 LONGEST_VALUE = 2_000
 MOST_ITEMS = 200
 DEEPEST = 20
+_LARGEST = 10**309
 
 
 def result_text(
@@ -83,8 +86,11 @@ def logged(value: Any, depth: int = 0) -> Any:
     >>> logged({"day": __import__("datetime").date(2024, 2, 29), "a": (1, None)})
     {'day': '2024-02-29', 'a': [1, None]}
     """
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int | float):
+        # A browser reads no infinity, and nobody a number of thousands of digits.
+        return value if abs(value) < _LARGEST else render_result(value)
     if depth > DEEPEST:
         return "…"
     if isinstance(value, Mapping):
@@ -93,6 +99,8 @@ def logged(value: Any, depth: int = 0) -> Any:
         items = [logged(item, depth + 1) for item in value[:MOST_ITEMS]]
         return [*items, f"… {len(value) - MOST_ITEMS:,} more"] if len(value) > MOST_ITEMS else items
     try:
+        if not isinstance(value, Ref | Template) and (plain := told_as(value)) is not value:
+            return logged(plain, depth + 1)
         text = well_formed(value if isinstance(value, str) else str(value))
     except Exception:  # somebody else's class
         text = f"a {type(value).__name__}"

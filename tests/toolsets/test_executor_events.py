@@ -38,6 +38,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 async def test_progress_and_output_of_a_running_tool_are_told_before_its_end(plain: bool) -> None:
     def work() -> int:
         report_progress(1, 4, "a quarter")
+        report_progress(float("nan"), 4, "no number")
         report_output("first ")
         report_output("line")
         report_isolation("another planet")

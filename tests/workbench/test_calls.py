@@ -6,10 +6,12 @@ Neighbours: `workbench.calls`, `workbench.driver`; `test_driver.py` for single c
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,19 @@ from toolsets.sandbox.isolation import PROCESS_ONLY
 from toolsets.shelf import tool_of
 from toolsets.tool import Tool
 from workbench import events as ev
+from workbench.calls import Calls
 from workbench.errors import UsageError
+from workbench.plan_reader import PlanReader, ReadCall
+from workbench.told import logged
 
 END = "</tool_response>"
+
+
+@dataclass(frozen=True)
+class Room:
+    floor: int
+
+
 ADD, TWICE = call("add", a=1, b=2), call("add", a="$1", b="$1")
 NUMBERED = ["1. add(a=1, b=2)\n", "2. gcd(a=$1, b=$9)\n", "3. add(a=$1, b=$1)\n", "join()\n"]
 HOSTILE = (
@@ -169,6 +181,65 @@ def test_the_same_change_is_not_made_twice(engine: Engine) -> None:
         scene.to_the_end(400)
         assert notes == ["x"]
         assert scene.of(ev.CallPlanned)[0].effect == "write"
+
+
+def test_a_change_of_a_run_that_goes_on_from_its_log_is_known_again_by_what_the_tool_got() -> None:
+    made: list[Any] = []
+
+    def book(day: date, room: Room, guests: int) -> str:
+        """Books a room."""
+        made.append((day, room, guests))
+        return "42"
+
+    def ask(text: str) -> str:
+        """Asks."""
+        return text
+
+    tools = {"book": Tool.from_function(book, effect="write"), "ask": Tool.from_function(ask)}
+    first = call("book", day="2024-02-29", room={"floor": 1}, guests="2")
+    again = call("book", day="2024-02-29", room={"floor": "1"}, guests=2)
+    before: list[ev.Payload] = []
+    calls = Calls(dict(tools), before.append, lambda: None)
+    reads = [
+        one
+        for one in PlanReader("Ana", tools).feed(first + again + call("ask", text="$1"))
+        if isinstance(one, ReadCall)
+    ]
+    calls.wait([calls.plan("Ana", reads[0])], 30)
+    calls.close()
+    planned, _, ended = before
+    assert isinstance(planned, ev.CallPlanned)
+    assert isinstance(ended, ev.CallFinished)
+    after: list[ev.Payload] = []
+    calls = Calls(dict(tools), after.append, lambda: None)
+    calls.recall(planned, reads[0])
+    calls.recall_start(next(one for one in before if isinstance(one, ev.CallStarted)))
+    calls.recall_end(ended)
+    calls.wait([calls.plan("Ana", one) for one in reads[1:]], 30)
+    calls.close()
+    assert made == [(date(2024, 2, 29), Room(1), 2)]
+    assert [one.text for one in after if isinstance(one, ev.CallFinished)] == [
+        "42",
+        "This was done before, as $1, and is not repeated. Its result: 42",
+        "42",
+    ]
+
+
+def test_whatever_a_call_was_given_can_be_logged_and_read_by_a_browser() -> None:
+    given = {
+        "x": [float("nan"), -float("inf"), 10**400, 10**9000],
+        "room": Room(1),
+        "rooms": {Room(2)},
+        "n": {2: "\ud800"},
+    }
+    text = json.dumps(logged(given), allow_nan=False)
+    large = f"1{'0' * 400}"
+    assert json.loads(text) == {
+        "x": ["nan", "-infinity", large, "a whole number of about 9,000 digits"],
+        "room": {"floor": 1},
+        "rooms": [{"floor": 2}],
+        "n": {"2": "\ufffd"},
+    }
 
 
 def test_two_workers_with_the_same_call_share_one_execution_and_both_are_told(engine: Engine) -> None:

@@ -10,6 +10,7 @@ limit.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -92,10 +93,10 @@ reports: ContextVar[Reports | None] = ContextVar("toolsets_reports", default=Non
 
 
 def report_progress(done: float, total: float | None = None, message: str = "") -> None:
-    """For a tool to say how far it is."""
-    if (own := reports.get()) is not None:
+    """For a tool to say how far it is; what is no number says nothing."""
+    if (own := reports.get()) is not None and math.isfinite(done):
         message = well_formed(str(message))[:MAX_MESSAGE_CHARS]
-        own.progress(Done(float(done), None if total is None else float(total), message))
+        own.progress(Done(float(done), float(total) if total is not None and math.isfinite(total) else None, message))
 
 
 def report_output(text: str) -> None:
