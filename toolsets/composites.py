@@ -28,10 +28,12 @@ from typing import Any, Final, TypeAlias
 import anyio
 
 from toolsets.errors import ToolDefinitionError, ToolsetError
-from toolsets.executor import ApprovalAsked, Decision, Executor
+from toolsets.executor import ApprovalAsked, Decision, Executor, report_stop
+from toolsets.executor.threads import loop_caller
 from toolsets.hints import JsonSchema, kind_of
 from toolsets.plan import Plan, PlannedCall, Ref, Step
 from toolsets.policy import Effect
+from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 
 MAX_CALLS: Final = 64
@@ -199,8 +201,14 @@ def _body(code: str, name: str) -> str | None:
 
 
 async def _run(composite: Composite, tools: Mapping[str, Tool], arguments: Mapping[str, Any]) -> Any:
-    async with Executor(tools, approver=_approved_as_a_whole) as executor:
-        outcomes = await executor.run(composite.plan(arguments))
+    outcomes: tuple[CallOutcome, ...] = ()
+    call_soon = loop_caller()
+    with anyio.CancelScope() as scope:
+        report_stop(lambda: call_soon(scope.cancel))  # given up, it begins none of its calls any more
+        async with Executor(tools, approver=_approved_as_a_whole) as executor:
+            outcomes = await executor.run(composite.plan(arguments))
+    if scope.cancelled_caught:
+        raise CompositeFailed("It was given up before its calls had ended.")
     by_id = {outcome.call: outcome for outcome in outcomes}
     # The first that failed by itself is the reason; what waited for it was only skipped.
     for outcome in sorted(outcomes, key=lambda one: one.state == "skipped"):

@@ -24,7 +24,7 @@ from memory.values import Row
 from toolsets.annotations import code_facts, usual_imports
 from toolsets.composites import read_composite, runner, says_the_same, worst_effect
 from toolsets.errors import ToolDefinitionError, ToolsetError
-from toolsets.executor import OvertimeError, TransientError, report_isolation, report_output
+from toolsets.executor import OvertimeError, TransientError, report_isolation, report_output, report_stop
 from toolsets.hints import kind_of
 from toolsets.policy import CallPolicy, Effect
 from toolsets.rendering import told_as
@@ -208,7 +208,13 @@ class _Sandboxed:
         sandbox = self._sandbox or _sandbox()
         given = {name: as_json(value) for name, value in arguments.items()}
         outcome = sandbox.call_sync(
-            self.code, self.__name__, given, limits=LIMITS, unsafe=self._unsafe, prelude=self._prelude
+            self.code,
+            self.__name__,
+            given,
+            limits=LIMITS,
+            unsafe=self._unsafe,
+            prelude=self._prelude,
+            begun=report_stop,
         )
         report_isolation(str(outcome.isolation))
         report_output(outcome.stdout)

@@ -19,6 +19,7 @@ from toolsets.executor import (
     Finished,
     Output,
     report_output,
+    report_stop,
 )
 from toolsets.executor.threads import MAX_STUCK
 from toolsets.plan import Plan, PlannedCall, Ref
@@ -93,6 +94,30 @@ def test_a_plan_whose_function_hangs_can_be_cancelled(backend: str) -> None:
 
     anyio.run(main, backend=backend)
     hanging.end()
+
+
+@BACKENDS
+@pytest.mark.parametrize("late", [False, True])
+def test_a_plain_function_that_says_how_is_stopped_when_it_is_given_up(backend: str, late: bool) -> None:
+    begun, given_up, stopped = threading.Event(), threading.Event(), threading.Event()
+
+    def endless() -> None:
+        begun.set()
+        if late:
+            given_up.wait(BOUND_S)
+        report_stop(stopped.set)
+        stopped.wait(BOUND_S)
+
+    async def main() -> None:
+        async with Executor({"endless": made(endless)}) as executor, executor.plan() as running:
+            running.add(call("1", "endless"))
+            while not begun.is_set():
+                await anyio.sleep(0.001)
+            running.cancel()
+            given_up.set()
+
+    anyio.run(main, backend=backend)
+    assert stopped.wait(BOUND_S)
 
 
 @BACKENDS

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from toolsets.errors import ToolDefinitionError, ToolsetError
 from toolsets.executor import Executor
 from toolsets.parse import ToolCall
 from toolsets.plan import Plan, PlannedCall, Ref
-from toolsets.sandbox import Sandbox
+from toolsets.sandbox import Outcome, Sandbox
 from toolsets.seeding import seed_library
 from toolsets.shelf import tool_of, tools_of
 from toolsets.standard import STANDARD
@@ -389,3 +390,66 @@ def test_what_an_own_function_returned_can_be_passed_to_code_in_the_sandbox(libr
             return await executor.run(Plan(calls))
 
     assert asyncio.run(main())[1].value == [1, 2, 3, 4]
+
+
+def cancelled_once_begun(tools: dict[str, Tool], call: PlannedCall, begun: threading.Event) -> None:
+    """Run one call, and give it up when it has begun."""
+
+    async def main() -> None:
+        async with Executor(tools) as executor, executor.plan() as running:
+            running.add(call)
+            assert await asyncio.to_thread(begun.wait, 20)
+            running.cancel()
+
+    asyncio.run(main())
+
+
+def test_code_whose_call_is_given_up_is_ended_and_not_left_to_its_time_limit() -> None:
+    begun, ended = threading.Event(), threading.Event()
+    outcomes: list[Outcome] = []
+
+    class Watched(Sandbox):
+        def call_sync(self, *args: Any, **how: Any) -> Outcome:
+            begun.set()
+            outcomes.append(super().call_sync(*args, **how))
+            ended.set()
+            return outcomes[0]
+
+    with Watched() as sandbox:
+        spin = shelf.sandboxed("spin", "def spin():\n    while True: pass\n", sandbox=sandbox)
+        cancelled_once_begun({"spin": spin}, PlannedCall("1", "spin", {}), begun)
+        assert ended.wait(20)
+    assert outcomes[0].error is not None
+    assert outcomes[0].error.type == "Cancelled"
+
+
+def test_a_composite_that_is_given_up_begins_no_further_call(library: Library) -> None:
+    begun, free, ended = threading.Event(), threading.Event(), threading.Event()
+    changes: list[int] = []
+
+    def first() -> int:
+        """Begin."""
+        begun.set()
+        free.wait(20)
+        return 1
+
+    def second(n: int) -> int:
+        """Change something."""
+        changes.append(n)
+        return n
+
+    parts = {"first": Tool.from_function(first), "second": Tool.from_function(second, effect="write")}
+    both = Composite({}, (Part("1", "first", {}), Part("2", "second", {"n": Result("1")})), "2")
+    put_composite(library, "both", both)
+    whole = tools_of(library, ["both"], more=parts)["both"]
+
+    def watched() -> Any:
+        try:
+            return whole.function()
+        finally:
+            ended.set()
+
+    cancelled_once_begun({"both": replace(whole, function=watched)}, PlannedCall("1", "both", {}), begun)
+    free.set()
+    assert ended.wait(20)
+    assert changes == []

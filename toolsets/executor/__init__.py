@@ -9,7 +9,7 @@ Neighbours: `plan` and `policy` are the values, `results` what comes out, `round
         running.outcomes                # one for each call
 
 From a program without an event loop: `ExecutorThread`. From inside a tool: `report_progress`, `report_output`,
-`report_isolation`, and `TransientError` for what may work in a moment.
+`report_isolation`, `report_stop`, and `TransientError` for what may work in a moment.
 """
 
 from toolsets.executor.approvals import Approvals, Approver, Decision
@@ -29,7 +29,7 @@ from toolsets.executor.events import (
     Started,
 )
 from toolsets.executor.plans import EventStream, RunningPlan
-from toolsets.executor.reports import report_isolation, report_output, report_progress
+from toolsets.executor.reports import report_isolation, report_output, report_progress, report_stop
 from toolsets.executor.thread import ExecutorThread
 
 __all__ = [
@@ -59,4 +59,5 @@ __all__ = [
     "report_isolation",
     "report_output",
     "report_progress",
+    "report_stop",
 ]

@@ -5,7 +5,8 @@ In: a tool, its arguments, a time limit. Out: `Returned`, `Raised` or `TimedOut`
 `threads` runs plain functions, `reports` carries what the tool says meanwhile.
 
 Whoever waits here stops waiting at the limit, whether or not the tool obeys: an async function is cancelled and has
-`GRACE_S` to tidy up, so that nothing else begins beside it; a plain one is left behind in its thread.
+`GRACE_S` to tidy up, so that nothing else begins beside it; a plain one is left behind in its thread, and stopped there
+where it has said how (`report_stop`).
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Attempts:
 
         async def abandon() -> None:
             job.abandon()
+            own.give_up()
 
         return abandon
 

@@ -1,8 +1,8 @@
-"""What a running tool says before it is done: progress, partial output, and how it was isolated.
+"""What a running tool says before it is done: progress, partial output, how it was isolated, and how to stop it.
 
-In: `report_progress`, `report_output` and `report_isolation`, called by a tool wherever it runs, plain or async. Out:
-to the executor, in the event loop's thread. Neighbours: `attempts` opens a `Reports` for each attempt; outside one,
-the three functions do nothing.
+In: `report_progress`, `report_output`, `report_isolation` and `report_stop`, called by a tool wherever it runs, plain
+or async. Out: to the executor, in the event loop's thread. Neighbours: `attempts` opens a `Reports` for each attempt;
+outside one, the four functions do nothing.
 
 A tool that reports faster than anybody reads costs no memory: of progress only the newest counts, and output has a
 limit.
@@ -10,6 +10,7 @@ limit.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Callable
@@ -45,6 +46,24 @@ class Reports:
         self._texts: list[str] = []
         self._room_chars = MAX_OUTPUT_CHARS
         self._posted = self._closed = False
+        self._stop: Callable[[], object] | None = None
+        self._given_up = False
+
+    def stops(self, stop: Callable[[], object]) -> None:
+        """The tool can be stopped, by this. From any thread."""
+        with self._lock:
+            self._stop = stop
+            late = self._given_up
+        if late:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Nobody waits for the tool any longer."""
+        with self._lock:
+            self._given_up, stop, self._stop = True, self._stop, None
+        if stop is not None:
+            with contextlib.suppress(Exception):  # it has ended by itself
+                stop()
 
     def progress(self, newest: Done) -> None:
         with self._lock:
@@ -109,3 +128,9 @@ def report_isolation(isolation: str) -> None:
     """For a tool that runs its code elsewhere to say what stands between that code and this process."""
     if (own := reports.get()) is not None:
         own.isolation = str(isolation)
+
+
+def report_stop(stop: Callable[[], object]) -> None:
+    """For a plain tool that can be stopped to say how: called once, from another thread, where the call is given up."""
+    if (own := reports.get()) is not None:
+        own.stops(stop)

@@ -114,9 +114,11 @@ class Sandbox:
         limits: Limits | None = None,
         unsafe: bool = False,
         prelude: str = "",
+        begun: Callable[[Callable[[], object]], object] = lambda end: None,
     ) -> Outcome:
-        """The same, on this thread; ctrl-C kills the child."""
+        """The same, on this thread; ctrl-C kills the child. begun: told how any other thread can end it."""
         limits, exchange = self._prepare(source, function, arguments, limits, prelude)
+        begun(exchange.cancel)
         return self._run(source, exchange, limits, unsafe)
 
     def close(self) -> None:
