@@ -116,13 +116,18 @@ class Collaboration:
             return f"{system}{tools if self.words.tools_in_template else ''}\n\nTask:\n{self.brief.task}\n\n"
         schemas = list(self.brief.schemas) if self.words.tools_in_template and self.brief.schemas else None
         alone = [{"role": "user", "content": f"{system}\n\n{self.brief.task}"}]
-        for attempt in (messages, alone):  # templates without a system role refuse one in their own ways
+        made: list[str] = []
+        for attempt in (messages, alone):  # templates without a system role refuse one, or leave it out
             try:
-                return str(
-                    tokenizer.apply_chat_template(attempt, tools=schemas, add_generation_prompt=True, tokenize=False)
-                )
+                text = tokenizer.apply_chat_template(attempt, tools=schemas, add_generation_prompt=True, tokenize=False)
             except Exception as error:
                 failure = error
+                continue
+            if system.strip() in text:
+                return str(text)
+            made.append(str(text))
+        if made:
+            return made[0]
         raise HogwildError(
             f"The chat template of {self.engine.directory} cannot be used ({str(failure).splitlines()[0][:200]}); "
             "repair its chat_template, or take it out of the tokenizer's files to do without."
@@ -313,7 +318,8 @@ class Collaboration:
     def _put_deferred(self) -> None:
         waiting, self._deferred = self._deferred, []
         for name, text, source in waiting:
-            self.inject(name, text, source)
+            if source != "check" or self.space.workers[name].state not in ENDED:  # nobody is asked who was ended since
+                self.inject(name, text, source)
 
     def _kept_for_the_closing(self) -> int:
         """Tokens that every view leaves free, so that the answer can still be asked for and given."""

@@ -199,6 +199,7 @@ SYSTEM = (
 NO_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + SYSTEM
 )
+NO_SYSTEM_SAID = SYSTEM.replace("in messages %}", "in messages if m.role != 'system' %}")
 TOOL = {"type": "function", "function": {"name": "gcd", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -214,10 +215,11 @@ def test_a_chat_template_with_a_system_role_gets_the_rules_there(
     assert prompt(scripted) == "<system>Alice and Bob work together.\n\nTools:\ngcd(a, b)<user>How many?<go>"
 
 
+@pytest.mark.parametrize("template", [NO_SYSTEM, NO_SYSTEM_SAID], ids=["refuses", "leaves out"])
 def test_a_chat_template_without_a_system_role_gets_the_rules_before_the_task(
-    scripted: Engine, monkeypatch: pytest.MonkeyPatch
+    template: str, scripted: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripted.tokenizer, "chat_template", NO_SYSTEM)
+    monkeypatch.setattr(scripted.tokenizer, "chat_template", template)
     assert prompt(scripted) == "<user>Alice and Bob work together.\n\nTools:\ngcd(a, b)\n\nHow many?<go>"
 
 
@@ -393,6 +395,16 @@ def test_a_check_is_told_with_the_block_that_holds_it(layout: str, scripted: Eng
         play.to_the_end()
         assert play.injected("check")
         assert_logged_as_held(play)
+
+
+def test_a_worker_that_is_retired_is_not_asked_any_more(scripted: Engine) -> None:
+    words = replace(ONE_HEADER, check="Check?", check_every=1)
+    with Play(scripted, "Grace", "Dave", words=words, budget=20, layout="combined") as play:
+        play.step()
+        assert play.run.space.workers["Grace"].closes, "the check waits for the new step's block"
+        play.run.retire("Grace")
+        play.to_the_end()
+        assert play.injected("check") == []
 
 
 # Budgets.
