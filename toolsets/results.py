@@ -142,6 +142,7 @@ class ResultStore:
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
         self._rendered: tuple[str, str] | None = None
+        self._lost: set[str] = set()
 
     @property
     def memory_bytes(self) -> int:
@@ -169,6 +170,10 @@ class ResultStore:
             while self._memory_bytes > self._max_memory_bytes and self._spillable:
                 self._spill(next(iter(self._spillable)))
 
+    def lose(self, id: str) -> None:
+        """Of the value under this id only what a model was shown is known, as a log has it."""
+        self._lost.add(id)
+
     def share(self, id: str, other: str) -> None:
         """Let a second id mean the value of the first; nothing is copied."""
         with self._lock:
@@ -178,6 +183,11 @@ class ResultStore:
         """The full value; raises UnknownResultError."""
         with self._lock:
             kept = self._kept.get(id)
+            if kept is None and id in self._lost:
+                raise UnknownResultError(
+                    f"Of result {id[:80]!r} only the part that was shown is left, because the run goes on from its "
+                    "log: make the call again for the whole."
+                )
             if kept is None:
                 raise UnknownResultError(f"There is no result {id[:80]!r}: use an id that a call's outcome names.")
             if kept.place is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolsets.results import CallOutcome, ResultStore
+from toolsets.results import CallOutcome, ResultStore, UnknownResultError
 from workbench.errors import UsageError
 
 
@@ -65,10 +65,14 @@ class Results(Mapping[str, Any]):
             raise UsageError(f"Call {name} has no result yet: it still runs, or waits.")
         if not call.outcome.succeeded:
             raise UsageError(f"Call {name} has no result: {call.outcome.text}")
-        return self._store.value(call.outcome.result_id)
+        try:
+            return self._store.value(call.outcome.result_id)
+        except UnknownResultError as error:
+            raise UsageError(str(error)) from error
 
     def __iter__(self) -> Iterator[str]:
-        return iter([name for name, call in list(self._calls.items()) if call.outcome and call.outcome.succeeded])
+        done = [(name, call.outcome) for name, call in list(self._calls.items()) if call.outcome]
+        return iter([name for name, outcome in done if outcome.succeeded and outcome.result_id in self._store])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -201,7 +201,9 @@ class Calls:
             ended.isolation, (), ended.num_chars, ended.cut, cast(Effect, effect), ended.trusted, self.store,
         )  # fmt: skip
         tool = self.tools.get(call.tool)
-        if outcome.succeeded:
+        if outcome.succeeded and ended.cut:
+            self.store.lose(outcome.result_id)
+        elif outcome.succeeded:
             self.store.put(outcome.result_id, _read_back(ended.text, tool))
         key = _key_again(tool, call.arguments) if tool is not None and effect != "read" else None
         self._worker(call.worker).history.record(outcome, key)

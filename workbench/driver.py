@@ -21,7 +21,7 @@ from hogwild.layouts import Layout
 from hogwild.prompting import SHARED_WORKSPACE, Prompting
 from hogwild.run_values import Brief, Happening
 from hogwild.runner import Step
-from hogwild.sampling import Sampling
+from hogwild.sampling import Sampling, for_worker
 from hogwild.views import Feed
 from hogwild.workspace import ENDED, State, Worker
 from toolsets.guiding import Signature
@@ -157,8 +157,7 @@ class Driver:
             self.lanes[name], self._readers[name] = "", self._reader(name)
             self._joined(name)
             self.run.add_worker(name)
-            if self.paused:  # the new one is held with the others
-                self.run.pause()
+            self._keep_paused()
 
     def retire(self, name: str) -> None:
         """End one worker's turn; what it was about to hear of its calls is not told."""
@@ -168,6 +167,11 @@ class Driver:
     def pause(self) -> None:
         self.paused, self._steps_due = True, 0
         self.run.pause()
+
+    def _keep_paused(self) -> None:
+        """Whoever has just joined or been woken is held with the others."""
+        if self.paused:
+            self.run.pause()
 
     def resume(self) -> None:
         self.paused, self._steps_due = False, 0
@@ -180,10 +184,14 @@ class Driver:
         self._steps_due = due
 
     def set_sampling(self, worker: str | None, changes: Mapping[str, Any]) -> None:
-        """From the next token on."""
-        for name in [worker] if worker is not None else list(self.run.space.workers):
+        """From the next token on; with a seed for all, each draws by one of its own made from it."""
+        names = list(self.run.space.workers)
+        for name in [worker] if worker is not None else names:
             if name in self.run.space.workers:
-                sampling = _fields(self.run.set_sampling(name, **changes))
+                how = dict(changes)
+                if worker is None and "seed" in how:  # one seed for all, and no two that draw alike
+                    how["seed"] = for_worker(Sampling(seed=how["seed"]), names.index(name)).seed
+                sampling = _fields(self.run.set_sampling(name, **how))
                 self.emit(ev.SamplingChanged(name, {**sampling, "banned": list(sampling["banned"])}))
 
     def say(self, worker: str | None, text: str, line: str = "") -> None:
@@ -196,6 +204,7 @@ class Driver:
         for name in [worker] if worker is not None else everybody if alone else everybody[:1]:
             self._saying.append((name, line))
             self.run.say(name, text)
+        self._keep_paused()
         self.spoken_to = True
         self.on_said(line)
 
@@ -271,6 +280,7 @@ class Driver:
         if not self.calls.open:
             self.count_items()
             self.run.settle()
+            self._keep_paused()  # whoever is asked for the answer now
 
     def count_items(self) -> None:
         """Ask for the answers of items, too, that a person has added."""
@@ -295,6 +305,11 @@ class Driver:
     def waits(self) -> bool:
         """Whether nothing can happen before a call ends or a person speaks."""
         return self.calls.open
+
+    @property
+    def has_due(self) -> bool:
+        """Whether it takes part in a step now."""
+        return any(one.pending and one.state is not State.PAUSED for one in self.run.space.workers.values())
 
     @property
     def stuck(self) -> bool:
@@ -454,6 +469,10 @@ class Driver:
             self._states[one.worker] = one.role
             state: ev.WorkerState = one.role  # type: ignore[assignment]
             self.emit(ev.WorkerStateChanged(one.worker, state, ""))
+
+    def logged_as(self, block: int) -> int | None:
+        """What the log calls one of the engine's blocks, where it has spoken of it."""
+        return block if self.next_logged is None else self.logged.get(block)
 
     def _logged(self, block: int) -> int:
         if self.next_logged is None:

@@ -31,6 +31,7 @@ def forked(bench: Workbench, parent: str, step: int | None, changes: Changes) ->
     settings = _settings(bench.settings, started) | ({} if changes.seed is None else {"seed": changes.seed})
     run = Run(bench, child, bench.log.open_run(child, started.task, started.model), settings, started.task)
     run._past, run._parent = past, ev.Origin(run_id=parent, seq=before[-1].seq)
+    run._steering.go_on(before)
     return run
 
 
@@ -48,6 +49,7 @@ def resumed(bench: Workbench, run_id: str) -> Run:
         writer.close()
         raise
     run._past = past
+    run._steering.go_on(before)
     return run
 
 

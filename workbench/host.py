@@ -6,7 +6,7 @@ In: runs that wait, wishes of people. Out: events of the run log; every run has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,9 +54,10 @@ class Host:
         while self._begin_waiting():
             self._grant_wishes()
             due = {driver.run: run for run, driver in self.active.items()}
+            stepping = [run for run, driver in self.active.items() if driver.has_due]
             if self.engine is None:  # the model could not be loaded, and every run that asked for it has been told
                 continue
-            stepped = self._guarded(partial(advance, self.engine, list(due), mass=self._mass()))
+            stepped = self._guarded(stepping, partial(advance, self.engine, list(due), mass=self._mass()))
             for one, happenings, step, feeds in stepped or ():
                 run = due.pop(one)
                 if run in self.active:
@@ -108,10 +109,11 @@ class Host:
             names = words.names if words else NAMES
             if len(names) < how["workers"]:
                 raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
-            run._steering.names[: how["workers"]] = names[: how["workers"]]
             workers = tuple(names[: how["workers"]]) if run._past is None else tuple(run._past.started.workers)
             offered = self.bench.offered_now()
-            if run._past is not None:
+            if run._past is None:
+                run._steering.names[: how["workers"]] = workers
+            else:
                 offered = {name: self._tool(name, offered) for name in run._past.started.tools}
             recalled = run._memory.prepare(self.engine, workers, offered)
             spec = Spec(
@@ -162,8 +164,6 @@ class Host:
             run._writer.append(replace(started, settings=settings, parent=run._parent, tools=past.started.tools))
             for payload in past.copied():
                 run._writer.append(payload)
-        added = [one.payload.worker for one in past.before if isinstance(one.payload, ev.WorkerAdded)]
-        run._steering.names[:] = added
         parent = self._parent_of(run)
         if parent is not None and run._parent is not None:
             parent.emit(ev.RunForked(run.id, run._parent["seq"]))
@@ -212,7 +212,7 @@ class Host:
 
     def _grant_wishes(self) -> None:
         for run, driver in list(self.active.items()):
-            while run._wishes:
+            while run._wishes and run in self.active:
                 self._safely(run, partial(run._wishes.popleft(), driver))
             if run in self.active and driver.ended:
                 self._finish(run, driver)
@@ -232,12 +232,13 @@ class Host:
                 if not (self.bench._news or ready or any(run._wishes for run in self.active)):
                     self.bench._changed.wait(0.5)
 
-    def _guarded(self, how: Callable[[], Any]) -> Any:
-        """A step that fails ends every run that took part in it, with a sentence; the engine goes on."""
+    def _guarded(self, stepping: Collection[Run], how: Callable[[], Any]) -> Any:
+        """A step that fails ends every run that took part in it, with a sentence; the engine goes on, and so do runs
+        that are paused or wait for their calls."""
         try:
             return how()
         except Exception as error:
-            for run in list(self.active):
+            for run in stepping or list(self.active):
                 self._fail(run, _as_ours(error))
             return None
 

@@ -24,6 +24,7 @@ from workbench.driver import Driver, WaitingLine
 from workbench.errors import ReplayError, UsageError
 from workbench.plan_reader import PlanEnded, Read
 from workbench.tapes import Memory
+from workbench.told import is_cut
 
 _LEFT_OUT = (ev.RunStarted, ev.RunFinished, ev.RunForked, ev.RunResumed)
 
@@ -66,7 +67,7 @@ def past_of(events: Sequence[ev.Event], step: int | None) -> tuple[list[ev.Event
     steps = [index for index, one in enumerate(events) if isinstance(one.payload, ev.TokensAdded)]
     last = events[steps[-1]].payload.step if steps else 0  # type: ignore[union-attr]
     if not any(isinstance(one.payload, ev.TextInjected) for one in events):
-        raise UsageError("This run broke off before its first step: start it again.")
+        raise UsageError("This run has not come to its first step: fork it later, or start it again if it broke off.")
     step = last if step is None else step
     if not 0 <= step <= last:
         raise UsageError(f"The run had {last} steps; choose one of 0 to {last}, not {step}.")
@@ -112,10 +113,14 @@ class _Rehearsal:
         """Workers whose step is over and whose blocks the log does not show as frozen yet."""
         self.headless: set[str] = set()
         """Workers whose new step the log shows without its header."""
+        self.unchecked: set[str] = set()
+        """Workers who are due to be asked whether they do what others do, and of whom the log does not show it."""
         self.silent: list[str] = []
         """Workers that have joined, and whose first header the log does not show."""
         self.paused: set[str] = set()
         self.reseeding: set[str | None] = set()
+        self.held = False
+        """Whether the past ends in a pause, which is not gone on with."""
 
     def follow(self) -> None:
         """Everything but the blocks, event by event; nothing is told."""
@@ -146,6 +151,10 @@ class _Rehearsal:
                 self._state(payload)
             case ev.Steered(command="set_sampling") if "seed" in payload.arguments:
                 self.reseeding.add(payload.arguments.get("worker"))
+            case ev.Steered(command="pause" | "resume"):
+                self.held = payload.command == "pause"
+            case ev.Steered(command="without_tools"):
+                self._without(payload.arguments["tools"])
             case ev.SamplingChanged():
                 self._sampling(payload)
             case ev.SayQueued():
@@ -218,6 +227,8 @@ class _Rehearsal:
             worker.step_ids.clear()
             worker.closes = run.layout.closes_steps
             run._step_text[name] = ""
+            if run.words.check_every and run._since_check[name] >= run.words.check_every and not run.closing:
+                self.unchecked.add(name)
         if worker.budget is not None and worker.sampled >= worker.budget:
             self._ended(name, State.OUT_OF_BUDGET)
         self._read(name, self.driver._readers[name].feed(text))
@@ -243,6 +254,8 @@ class _Rehearsal:
         if one.source == "edit":
             self._read(one.worker, self._take_back(one.worker, one.text))
             run.guide.wrote(one.worker, one.text)
+            if self.states.get(one.worker) is State.WAITING:
+                self.states[one.worker] = State.DECODING
         self.since[one.worker], self.said[one.worker] = 0, ""
         self.driver.spoken_to |= one.source == "person"
         if one.source in ("closing", "person") and self.states.get(one.worker) in ENDED:
@@ -254,17 +267,23 @@ class _Rehearsal:
             self.headless.discard(one.worker)
             self.silent = [name for name in self.silent if name != one.worker]
         elif one.source == "check":
+            self.unchecked.discard(one.worker)
             run._since_check[one.worker] = 0
         elif one.source == "closing":
             run.closing, worker.closes = True, False
             worker.budget = worker.sampled + run.words.closing_tokens
             run.closed_with[one.worker] = []
         elif one.source == "tool":
+            if is_cut(one.text):
+                calls.offer_reading()
             for call in calls.ready_of(one.worker):
                 if call.name == one.call:
                     calls.told(call)
             if not calls.ready_of(one.worker):
                 self.unheld.discard(one.worker)
+            last = not calls.open_of(one.worker) and not calls.ready_of(one.worker)
+            if (last or self.driver.spec.asynchronous) and self.states.get(one.worker) is State.WAITING:
+                self.states[one.worker] = State.DECODING  # in a pause the log does not tell that it waits no more
 
     def _frozen(self, one: ev.BlockFrozen) -> None:
         owner = next(name for name, block in self.newest.items() if block == one.block)
@@ -340,9 +359,9 @@ class _Rehearsal:
         because steps were merged since."""
         if self.parent is None:
             return []
-        names = {number: engine_id for engine_id, number in self.parent.logged.items()}
-        held = {block.id: block for block in self.parent.run.space.blocks()}
-        theirs = [held.get(names.get(block.id, block.id)) for block in old]
+        # What its log calls them; of a run that has a past itself, that is not what the engine calls them.
+        held = {self.parent.logged_as(block.id): block for block in self.parent.run.space.blocks()}
+        theirs = [held.get(block.id) for block in old]
         cache = self.run.engine.cache
         if any(found is None or found.length < block.length for found, block in zip(theirs, old, strict=True)):
             return []
@@ -352,6 +371,8 @@ class _Rehearsal:
     def settle(self) -> None:
         """What the log did not get to tell, what a person changes, and what becomes of calls that were open."""
         driver, run, calls, changes = self.driver, self.run, self.driver.calls, self.past.changes
+        if self.held:
+            self.emit(ev.Steered("resume", {}, by="resume" if self.past.resumed else "fork"))
         for name, worker in run.space.workers.items():
             if name in self.silent:
                 header, worker.pending = run._first_header(name)
@@ -362,6 +383,8 @@ class _Rehearsal:
                 worker.pending = [*run._step_head(name, worker.steps), *worker.pending]
             elif worker.state in ENDED and not worker.pending:
                 run.space._leave(worker)
+            if name in self.unchecked and worker.state not in ENDED:
+                run._check(name)
             run._state(name)
         later = {one.payload.call: one.payload for one in self.past.after if isinstance(one.payload, ev.CallFinished)}
         for name in [name for worker in run.space.workers for name in calls.open_of(worker)]:
@@ -369,9 +392,11 @@ class _Rehearsal:
                 calls.recall_end(later[name])
         for name, text in changes.replace.items():
             self._replace(name, text)
+        if changes.without_tools:
+            tools = list(dict.fromkeys(changes.without_tools))
+            self.emit(ev.Steered("without_tools", {"tools": tools}, by="fork"))
+            self._without(tools)
         calls.go_on(self.ended_plans, self.begun, self.past.why)
-        for tool in changes.without_tools:
-            del calls.tools[tool]
         driver.offer()
         for name, reads in self.unplanned.items():
             if name not in changes.replace:
@@ -398,13 +423,13 @@ class _Rehearsal:
             driver.say(changes.worker, changes.say, "line-fork")
         driver.settle()  # what comes at once joins the next step, as it would have
 
+    def _without(self, tools: Sequence[str]) -> None:
+        for tool in tools:
+            self.driver.calls.tools.pop(tool, None)
+
     def _steer(self, arguments: dict[str, Any]) -> None:
-        self.emit(ev.Steered("set_sampling", arguments, by="fork"))
-        worker = arguments.pop("worker")
-        for index, name in enumerate([worker] if worker else list(self.run.space.workers)):
-            seed = arguments.get("seed")
-            own = {} if seed is None else {"seed": for_worker(Sampling(seed=seed), index).seed}
-            self.driver.set_sampling(name, {**arguments, **own})
+        self.emit(ev.Steered("set_sampling", dict(arguments), by="fork"))
+        self.driver.set_sampling(arguments.pop("worker"), arguments)
 
     def _replace(self, name: str, text: str) -> None:
         """The worker's last words are taken out of its block, and these stand there."""
@@ -415,6 +440,8 @@ class _Rehearsal:
         kept = worker.own.length - (self.since[name] - len(worker.pending))
         old = worker.own
         driver._holding.discard(name)
+        if worker.state is State.WAITING:  # for calls in the words that are taken back
+            worker.state = State.DECODING
         run.engine.cache.cut(old, kept)
         worker.pending = []
         worker.open.append(run.space._new_block(name))
@@ -426,6 +453,8 @@ class _Rehearsal:
     def _take_back(self, name: str, text: str) -> list[Read]:
         """Text in the place of a worker's last words; returns the calls in it."""
         run, driver, worker = self.run, self.driver, self.run.space.workers[name]
+        self.unchecked.discard(name)
+        worker.steps -= worker.closes  # the end of its step is taken back, too
         worker.step_ids, worker.closes = [], False
         run._texts[name], run._step_text[name] = TextOf(run.engine.tokenizer), ""
         driver.lanes[name] = driver.lanes[name].removesuffix(self.said[name]) + text

@@ -12,7 +12,7 @@ import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hogwild.prompting import NAMES
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_WORKERS: Final = len(NAMES)
 WHEN: Final = ("now", "queued")
 KEPT_KEYS: Final = 10_000
+LONGEST_NAME: Final = 60
 
 Wish = Callable[["Driver"], None]
 
@@ -107,10 +108,27 @@ class Steering:
     def __init__(self, names: list[str], wish: Callable[[Wish], None], check_pending: Callable[[str], None]) -> None:
         self.names = names
         self._wish, self._check_pending = wish, check_pending
-        self._lines = itertools.count(1)
+        self._lines = (line for at in itertools.count(1) if (line := f"line-{at}") not in self._taken)
+        self._taken: set[str] = set()
         self._queued: set[str] = set()
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = threading.RLock()
+
+    def go_on(self, past: Iterable[ev.Event]) -> None:
+        """Know who works, and which lines were named and still wait, in a run that begins with these events."""
+        self.names[:] = []
+        for payload in (one.payload for one in past):
+            match payload:
+                case ev.WorkerAdded():
+                    self.names.append(payload.worker)
+                case ev.SayQueued():
+                    self._taken.add(payload.line)
+                    waits = bool(payload.text) and payload.when == "queued"
+                    (self._queued.add if waits else self._queued.discard)(payload.line)
+                case ev.TextInjected(line=str(line)):
+                    self._queued.discard(line)
+                case _:
+                    pass
 
     def command(self, name: str, arguments: Mapping[str, Any], key: str, by: str) -> dict[str, Any]:
         """Check a command and hand it on; raises UsageError. A key that was seen gives the answer that it gave."""
@@ -171,7 +189,8 @@ class Steering:
             raise UsageError("There is nothing to say: give some text.")
         if when not in WHEN:
             raise UsageError(f"A line is said {' or '.join(WHEN)}; it is {when!r}.")
-        line = line or f"line-{next(self._lines)}"
+        line = line or next(self._lines)
+        self._taken.add(line)
         event = ev.SayQueued(line, worker, text, when)
         if when == "queued":
             self._queued.add(line)
@@ -211,6 +230,8 @@ class Steering:
         if len(self.names) >= MAX_WORKERS:
             raise UsageError(f"A run has at most {MAX_WORKERS} workers, and this one has them all.")
         given = name or next(one for one in NAMES if one not in self.names)
+        if not isinstance(given, str) or not given.isprintable() or not given.strip() or len(given) > LONGEST_NAME:
+            raise UsageError(f"A worker's name is one line of up to {LONGEST_NAME} characters; it is {given!r:.60}.")
         if given in self.names:
             raise UsageError(f"There is a worker named {given} already; give the new one another name.")
         self.names.append(given)

@@ -61,6 +61,11 @@ def result_text(
     return text + (words.shared.replace("{calls}", ", ".join(sharers)) if sharers and words.shared else "")
 
 
+def is_cut(text: str) -> bool:
+    """Whether a worker that was told this was told how to read on."""
+    return _READ_ON.search(text) is not None
+
+
 def markers_of(words: Prompting, workers: Collection[str], special: Collection[str]) -> frozenset[str]:
     """What text from outside must not contain: special tokens, and whatever this prompting sets apart with."""
     found = {*special, words.separator, *words.tool_response.split("{content}"), words.closing}
@@ -130,6 +135,7 @@ def _cut_to(outcome: CallOutcome, chars: int) -> CallOutcome:
     return replace(outcome, text=shown[:chars] + note, cut=outcome.succeeded)
 
 
+_READ_ON = re.compile(r'\[read on: call read_result with result "[^"\n]*" and start \d+\]')
 _NOTE = re.compile(r"\n\[cut: ([\d,]+) more characters[^\n]*\]\Z")
 
 

@@ -220,6 +220,30 @@ def test_a_paused_run_says_nothing_until_it_is_resumed(endless_bench: Workbench)
     assert "tokens_added" not in between
 
 
+def test_a_step_that_fails_ends_the_runs_that_took_part_and_no_other(
+    endless_bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = endless_bench.run("What?")
+    paused.pause()
+    next(one for one in paused.events() if getattr(one.payload, "state", "") == "paused")
+    engine = endless_bench.loaded()
+    step_last = engine.step_last
+
+    def broken(feeds: Any, **how: Any) -> Any:
+        return step_last(feeds, **how) if not feeds[0].tag else 1 / 0  # a prompt, or workers
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "step_last", broken)
+        other = endless_bench.run("What?")
+        assert other.wait(LIMIT_S)
+    assert (other.status, paused.status) == ("failed", "running")
+    paused.resume()
+    assert next(one for one in paused.events(paused._writer._committed_seq) if one.kind == "tokens_added")
+    paused.stop()
+    assert paused.wait(LIMIT_S)
+    assert paused.status == "stopped"
+
+
 def test_a_paused_run_can_be_stopped(endless_bench: Workbench) -> None:
     run = endless_bench.run("What?")
     run.pause()

@@ -168,6 +168,55 @@ def test_a_line_for_now_is_said_at_once_while_its_worker_is_held(paragraphs: Eng
         assert [one.line for one in scene.injected("person")] == ["line-1"]
 
 
+def test_words_to_a_worker_that_has_ended_wait_for_the_end_of_a_pause(engine: Engine) -> None:
+    with Scene(engine, "Alice", "Bob") as scene:
+        for _ in range(4):
+            scene.step()
+        scene.driver.pause()
+        scene.driver.queue("line-1", "Bob", "slower", "now")
+        assert scene.step() == []
+        assert [one.line for one in scene.injected("person")] == ["line-1"]
+        scene.driver.resume()
+        scene.to_the_end()
+    assert spoken(scene, "Bob") == "b1.All right."
+
+
+def test_a_run_whose_last_worker_is_retired_in_a_pause_is_asked_for_its_answer_after_it(engine: Engine) -> None:
+    with Scene(engine, "Alice", "Bob") as scene:
+        for _ in range(4):
+            scene.step()
+        scene.driver.pause()
+        scene.driver.retire("Alice")
+        while scene.step():
+            pass
+        assert scene.injected("closing")
+        assert not spoken(scene, "Alice").endswith("Done.")
+        scene.driver.resume()
+        scene.to_the_end()
+        assert scene.driver.outcome().answer == "Done."
+
+
+def test_single_steps_stay_single_when_the_answer_is_written(engine: Engine) -> None:
+    with Scene(engine, "Alice", "Bob") as scene:
+        scene.driver.pause()
+        wishes = 0
+        while not scene.driver.ended:
+            wishes += 1
+            scene.driver.single_step()
+            while scene.step():
+                pass
+    assert wishes == len(scene.of(ev.TokensAdded))
+
+
+def test_a_seed_for_all_workers_lets_no_two_draw_alike(engine: Engine) -> None:
+    with Scene(engine, "Alice", "Bob") as scene:
+        scene.driver.set_sampling(None, {"temperature": 1.0, "seed": 7})
+        scene.driver.set_sampling("Bob", {"seed": 8})
+    *both, bob = [one.sampling["seed"] for one in scene.of(ev.SamplingChanged)]
+    assert len(set(both)) == 2
+    assert bob == 8
+
+
 ADDED = (
     ["# Alice\n", "I take 1", ": What?\n\n", "Answer 1: 5\n\n", "Done."],
     ["(And how?)", "I take 2: And how?\n\n", "Answer 2: so\n\n"],
@@ -264,6 +313,9 @@ def test_the_same_key_does_nothing_twice(run: Run) -> None:
         ("set_sampling", {"heat": 1}, "no 'heat'"),
         ("set_sampling", {"temperature": -1}, "temperature must be"),
         ("pause", {"how": "long"}, "does not take these arguments"),
+        ("add_worker", {"name": ["Zoe"]}, "name is one line"),
+        ("add_worker", {"name": 5}, "name is one line"),
+        ("add_worker", {"name": "Zoe\n# Alice"}, "name is one line"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused_with_a_sentence(

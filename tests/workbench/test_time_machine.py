@@ -7,22 +7,27 @@ Neighbours: `workbench.rehearsal`, `workbench.comparing`; `test_replay.py` for t
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
-from scripted_model import call, save
+from scripted_model import WORDS, call, save
 
+from hogwild.views import Block
+from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import Run, Workbench
 from workbench import events as ev
 from workbench.comparing import compare
 from workbench.errors import UsageError
+from workbench.rehearsal import _Rehearsal
 
 TASK = "1. What is the gcd of 48 and 36?\n2. Spell the word lantern backwards.\n3. Is 97 a prime number?"
 LIMIT_S = 20.0
@@ -39,8 +44,8 @@ def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield bench, run
 
 
-def of(run: Any, kind: type) -> list[Any]:
-    return [one.payload for one in run.events() if isinstance(one.payload, kind)]
+def of(run: Any, kind: type, *, until: float = float("inf")) -> list[Any]:
+    return [one.payload for one in run.events() if isinstance(one.payload, kind) and one.seq < until]
 
 
 def chosen(run: Any) -> dict[str, list[int]]:
@@ -227,6 +232,228 @@ def test_an_interrupted_run_goes_on_and_repeats_no_change(effect: Any, end: str,
         assert ("unknown" in told[0]) == (effect == "write")
         assert [one.seq for one in run.events()] == list(range(1, len(list(run.events())) + 1))
         assert run.prove()
+
+
+SLOW = (
+    ["# Alice\n", "a1 ", call("keep", text="x"), "\n"],
+    ["# Bob\n", "tock ", "tock "],
+    ["</tool_response>", "Told."],
+    ["(Go.)", "Gone."],
+    ["other words", " follow."],
+    ["Joint answer:\n", "Done."],
+)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[tuple[Workbench, Run, threading.Event]]:
+    """A run that is paused while a worker waits for a call, and what lets the call end."""
+    let = threading.Event()
+
+    def keep(text: str) -> str:
+        """Keeps a text."""
+        let.wait(LIMIT_S)
+        return "kept"
+
+    model = str(save(tmp_path / "model", *SLOW))
+    tools = [Tool.from_function(keep)]
+    with Workbench(model, data_dir=tmp_path, tools=tools, memory="none", max_tokens=100) as bench:
+        run = bench.run("What?")
+        waits = next(one.seq for one in run.events() if getattr(one.payload, "state", "") == "waiting")
+        next(one for one in run.events(waits) if isinstance(one.payload, ev.TokensAdded))
+        run.pause()
+        next(one for one in run.events() if getattr(one.payload, "state", "") == "paused")
+        yield bench, run, let
+        let.set()
+        run.stop()
+
+
+def written(run: Run, worker: str) -> str:
+    return "".join(one["text"] for step in of(run, ev.TokensAdded) for one in step.tokens if one["worker"] == worker)
+
+
+def test_a_fork_goes_on_where_a_result_came_in_a_pause(slow: tuple[Workbench, Run, threading.Event]) -> None:
+    _, run, let = slow
+    let.set()
+    next(one for one in run.events() if getattr(one.payload, "source", "") == "tool")
+    child = run.fork()
+    assert child.wait(LIMIT_S)
+    assert child.status == "solved", child._error
+    assert written(child, "Alice").endswith("Told.Done.")
+    commands = [(one.command, one.by) for one in of(child, ev.Steered)]
+    assert commands == [("pause", ""), ("resume", "fork")], "its log does not leave it paused"
+
+
+def test_a_worker_goes_on_with_other_words_in_the_place_of_a_call_that_it_waited_for(
+    slow: tuple[Workbench, Run, threading.Event],
+) -> None:
+    _, run, let = slow
+    child = run.fork(replace={"Alice": "other words"})
+    assert child.wait(LIMIT_S)
+    let.set()
+    assert child.status == "solved", child._error
+    assert written(child, "Alice").endswith(" follow.Done.")
+    assert child.prove()
+    (edited,) = [one.seq for one in child.events() if getattr(one.payload, "source", "") == "edit"]
+    grandchild = child.fork(max(one.step for one in of(child, ev.TokensAdded, until=edited)))
+    assert grandchild.wait(LIMIT_S)
+    assert chosen(grandchild) == chosen(child)
+
+
+def test_a_fork_knows_at_once_who_works_and_which_lines_wait(slow: tuple[Workbench, Run, threading.Event]) -> None:
+    _, run, let = slow
+    run.add_worker()
+    line = run.say("Go.", worker="Bob", when="queued")
+    next(one for one in run.events() if isinstance(one.payload, ev.SayQueued))
+    child = run.fork()
+    assert child.add_worker() == "Dave"
+    assert child.say("Stay.", worker="Bob", when="queued") != line
+    child.cancel_say(line)
+    let.set()
+    assert child.wait(LIMIT_S)
+    assert child.status == "solved", child._error
+    assert [one.text for one in of(child, ev.TextInjected) if one.source == "person"] == ["(Stay.)"]
+
+
+def test_a_tool_that_was_taken_away_stays_away(tmp_path: Path) -> None:
+    chains = (
+        ["# Alice\n", "a1 ", "a2 ", call("gcd", a=4, b=6)],
+        ["</tool_response>", "So."],
+        ["Joint answer:\n", "2."],
+    )
+    model = str(save(tmp_path / "model", *chains))
+    with Workbench(model, workers=1, data_dir=tmp_path, tools=["gcd"], memory="none") as bench:
+        run = bench.run("What?")
+        assert run.wait(LIMIT_S)
+        child = run.fork(1, without_tools=["gcd", "gcd"])
+        assert child.wait(LIMIT_S)
+        grandchild = child.fork(2)
+        events = list(child.events())
+        at = next(index for index, one in enumerate(events) if isinstance(one.payload, ev.TokensAdded))
+        with bench.log.open_run("killed", "What?", model) as writer:
+            for event in events[: at + 3]:
+                writer.append(event.payload)
+        again = bench.resume("killed")
+        for run in (child, grandchild, again):
+            assert run.wait(LIMIT_S)
+            assert [one.status for one in of(run, ev.CallFinished)] == ["failed"], run.id
+
+
+PARAGRAPHS = (
+    ["# Alice\n", "a1 ", "a2 ", "a3", "\n\n"],
+    ["# Bob\n", "b1 ", "b2", "\n\n"],
+    ["(The same?)", "No. ", "No"],
+    ["Joint answer:\n", "Done."],
+)
+
+
+def paragraphs(folder: Path, **words: Any) -> str:
+    return str(save(folder / "model", *PARAGRAPHS, words={**WORDS, "step_header": "# {name}\n", **words}))
+
+
+def test_a_fork_of_a_fork_shares_no_block_that_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of a run that has a past does not call blocks as the engine does."""
+    how: Any = {"data_dir": tmp_path, "layout": "combined", "max_tokens": 60, "memory": "none"}
+    model, shared, wrong = paragraphs(tmp_path), [], []
+    theirs = _Rehearsal._shared
+
+    def looked_at(one: _Rehearsal, old: list[Block]) -> list[Block]:
+        cache, made = one.run.engine.cache, theirs(one, old)
+        for block, right in zip(made, one.run.engine.rebuild(one.memory.tape, old) if made else (), strict=True):
+            shared.append(block.length)
+            same = all(map(torch.allclose, cache.read(block, 0), cache.read(right, 0)))
+            wrong.extend([] if same else [block])
+        return made
+
+    with Workbench(model, **how) as bench:
+        first = bench.run("What?")
+        assert first.wait(LIMIT_S)
+        last = first.metrics["steps"]
+    monkeypatch.setattr(_Rehearsal, "_shared", looked_at)
+    with Workbench(model, **how) as bench:
+        child = bench.fork(first.id, last - 12)
+        child.pause()
+        next(one for one in child.events() if getattr(one.payload, "state", "") == "paused")
+        for step in range(0, last - 12, 4):
+            assert child.fork(step).wait(LIMIT_S)
+        child.stop()
+    assert wrong == []
+    assert shared
+
+
+def test_a_fork_asks_a_worker_that_its_parent_was_about_to_ask(tmp_path: Path) -> None:
+    model = paragraphs(tmp_path, check="(The same?)", check_every=5)
+    with Workbench(model, data_dir=tmp_path, layout="combined", max_tokens=12, memory="none") as bench:
+        run = bench.run("What?")
+        assert run.wait(LIMIT_S)
+        told = [(one.worker, one.text) for one in of(run, ev.TextInjected)]
+        assert [text for _, text in told].count("(The same?)") > 1
+        for step in range(run.metrics["steps"]):
+            child = run.fork(step)
+            assert child.wait(LIMIT_S)
+            assert [(one.worker, one.text) for one in of(child, ev.TextInjected)] == told, step
+
+
+def test_the_end_of_a_step_that_is_taken_back_is_not_counted(tmp_path: Path) -> None:
+    model = str(save(tmp_path / "model", *PARAGRAPHS[:1], ["b.", "\n\n"], ["# Alice 2\n", "Well."], PARAGRAPHS[-1]))
+    with Workbench(model, workers=1, data_dir=tmp_path, layout="combined", memory="none") as bench:
+        run = bench.run("What?")
+        ended = next(one.step for one in of(run, ev.TokensAdded) if one.tokens[0]["text"] == "\n\n")
+        child = run.fork(ended, replace={"Alice": "b."})
+        assert child.wait(LIMIT_S)
+        headers = [one.text for one in of(child, ev.TextInjected) if one.source == "header"]
+    assert headers[:2] == ["# Alice\n", "# Alice 2\n"]
+
+
+def test_a_fork_reads_texts_as_texts_and_reads_on_in_what_was_cut(tmp_path: Path) -> None:
+    def digits() -> str:
+        """Many digits."""
+        return "1234567890" * 100
+
+    chains = (
+        ["# Alice\n", call("reverse_text", text="21") + call("digits")],
+        [
+            "</tool_response>",
+            "So. ",
+            call("reverse_text", text="$1") + call("read_result", result="Alice-2/1", start=500),
+        ],
+        ["Joint answer:\n", "Done."],
+    )
+    tools = ["reverse_text", Tool.from_function(digits)]
+    model = str(save(tmp_path / "model", *chains, max_positions=2000))
+    with Workbench(model, workers=1, data_dir=tmp_path, tools=tools, memory="none", max_tokens=4) as bench:
+        run = bench.run("What?")
+        assert run.wait(LIMIT_S)
+        child = run.fork(2)
+        assert child.wait(LIMIT_S)
+        results = [(one.call, one.status, one.text) for one in of(run, ev.CallFinished)]
+    assert results[2][1:] == ("succeeded", "21")
+    assert [(one.call, one.status, one.text) for one in of(child, ev.CallFinished)] == results
+
+
+def test_a_fork_says_of_the_rest_of_a_result_that_the_log_does_not_have_it(tmp_path: Path) -> None:
+    def digits() -> str:
+        """Many digits."""
+        return "1234567890" * 10
+
+    chains = (
+        ["# Alice\n", call("digits"), "So. ", call("read_result", result="Alice-1/1", start=50)],
+        ["</tool_response>", "So. "],
+        ["Joint answer:\n", "Done."],
+    )
+    model = str(save(tmp_path / "model", *chains))
+    how: Any = {"tools": [Tool.from_function(digits)], "policy": CallPolicy(max_result_chars=30), "max_tokens": 4}
+    with Workbench(model, workers=1, data_dir=tmp_path, memory="none", **how) as bench:
+        run = bench.run("What?")
+        assert run.wait(LIMIT_S)
+        child = run.fork(1)
+        assert child.wait(LIMIT_S)
+        assert [one.text for one in of(run, ev.CallFinished)][1] == "1234567890" * 5
+        cut, read = of(child, ev.CallFinished)
+        assert cut.cut
+        assert (read.status, "make the call again" in read.text) == ("failed", True)
+        assert list(child.results) == []
+        with pytest.raises(UsageError, match="only the part that was shown"):
+            child.results["c1"]
 
 
 def test_an_interrupted_run_of_another_model_is_refused_and_stays_interrupted(tmp_path: Path) -> None:
