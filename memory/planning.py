@@ -80,8 +80,8 @@ def plan_merge(keep: Row, others: Sequence[Row]) -> Plan:
 
     Whether they do the same is not decided here: that takes running them.
     """
-    if not others or any(other.row_id == keep.row_id for other in others):
-        raise ChangeRefused("A merge needs a row to keep and at least one other row: name two different rows.")
+    if not others or len({keep.row_id, *(other.row_id for other in others)}) <= len(others):
+        raise ChangeRefused("A merge needs a row to keep and at least one other row: name each row once.")
     content = dict(keep.content)
     tags = keep.tags
     for other in others:

@@ -188,14 +188,18 @@ class Library:
             return rows.entries(connection, "entry > (SELECT max(entry) FROM entries) - ?", (limit,))
 
     def plan_undo(self, entry: int) -> Plan:
-        """What undoing an entry would do: its rows go back to how they were before it; rows it made are retired."""
+        """What undoing an entry would do: its rows go back to how they were before it; rows it made are retired. What
+        was undone since does not stand in the way."""
         with self.reading() as connection:
             found = rows.entries(connection, "entry = ?", (entry,))
             if not found:
                 raise RowNotFound(f"The journal has no entry {entry}: look at the journal for its numbers.")
             if found[0].undone_by is not None:
                 raise ChangeRefused(f"Entry {entry} is undone already, by entry {found[0].undone_by}: undo that one.")
-            changes = [_undone(row_id, rows.versions_of(connection, row_id), entry) for row_id in found[0].row_ids]
+            undoes = {one.undone_by: one.number for one in rows.entries(connection, "undone_by IS NOT NULL")}
+            changes = [
+                _undone(row_id, rows.versions_of(connection, row_id), entry, undoes) for row_id in found[0].row_ids
+            ]
         if not changes:
             raise ChangeRefused(f"The rows of entry {entry} were purged: there is nothing left to undo.")
         return Plan("undo", tuple(changes))
@@ -205,6 +209,8 @@ class Library:
         with self.writing() as connection:
             plan = self.plan_undo(entry)
             done = self.apply(plan, author=author, note=note or f"undo of entry {entry}")
+            # An undoing that is undone itself: what it had undone holds again.
+            connection.execute("UPDATE entries SET undone_by = NULL WHERE undone_by = ?", (entry,))
             connection.execute("UPDATE entries SET undone_by = ? WHERE entry = ?", (done.number, entry))
         return done
 
@@ -348,15 +354,16 @@ def examine(folder: Path) -> int:
     return int(count)
 
 
-def _undone(row_id: str, versions: Sequence[Version], entry: int) -> Change:
-    """A row back to how it was before its versions of this entry."""
-    of_entry = [version for version in versions if version.entry == entry]
-    present = versions[-1]
-    if present.entry != entry:
+def _undone(row_id: str, versions: Sequence[Version], entry: int, undoes: Mapping[int | None, int]) -> Change:
+    """A row back to how it was before its versions of this entry. undoes: by the entry of an undoing, what it undid."""
+    first = {version.entry: place for place, version in reversed(list(enumerate(versions)))}
+    present, holds = versions[-1], len(versions) - 1
+    while holds >= 0 and (now := versions[holds].entry) != entry and (undid := undoes.get(now)) in first:
+        holds = first[undid] - 1  # what an undoing brought back is that older version
+    if holds < 0 or versions[holds].entry != entry:
         raise ChangeRefused(
             f"{present.snapshot.name!r} ({row_id}) was changed after entry {entry}: undo or revert that change first."
         )
-    first = of_entry[0].number
-    before = [version for version in versions if version.number == first - 1]
-    after = before[0].snapshot if before else present.snapshot.with_(state="retired")
+    before = first[entry] - 1
+    after = versions[before].snapshot if before >= 0 else present.snapshot.with_(state="retired")
     return Change(row_id, present.number, present.snapshot, after)

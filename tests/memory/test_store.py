@@ -115,10 +115,12 @@ def test_a_bulk_change_is_shown_before_it_is_done_and_can_be_undone(library: Lib
     undone = library.undo(entry.number, author="ana")
     assert library.rows(tag="math") == []
     assert [row.snapshot for row in library.rows()] == [row.snapshot for row in rows]
-    library.undo(undone.number, author="ana")
-    assert len(library.rows(tag="math")) == 2
     with pytest.raises(ChangeRefused, match="is undone already"):
         library.undo(entry.number, author="ana")
+    library.undo(undone.number, author="ana")
+    assert len(library.rows(tag="math")) == 2
+    library.undo(entry.number, author="ana")  # it holds again
+    assert library.rows(tag="math") == []
 
 
 def test_an_entry_cannot_be_undone_over_a_later_change(library: Library) -> None:
@@ -128,6 +130,46 @@ def test_an_entry_cannot_be_undone_over_a_later_change(library: Library) -> None
     with pytest.raises(ChangeRefused, match=r"'f0' .* was changed after entry"):
         library.undo(entry.number, author="ana")
     assert {row.state for row in library.rows()} == {"active"}
+
+
+def test_changes_of_one_row_are_undone_one_after_the_other_and_an_undoing_can_be_undone(library: Library) -> None:
+    row = library.add(tool(note="1"), author="ana")
+    for version, note in enumerate("234", start=1):
+        library.edit(row.row_id, tool(note=note).content, author="ana", expected_version=version)
+    created, second, third, fourth = (entry.number for entry in reversed(library.journal()))
+
+    def note() -> Any:
+        return library.row(row.row_id).content["note"]
+
+    back = library.undo(fourth, author="ana")
+    library.undo(third, author="ana")
+    assert note() == "2"
+    with pytest.raises(ChangeRefused, match="is undone already"):
+        library.undo(fourth, author="ana")
+    with pytest.raises(ChangeRefused, match="changed after"):
+        library.undo(back.number, author="ana")  # what it brought back is not what holds
+    library.undo(library.journal(1)[0].number, author="ana")  # the undoing of the third
+    assert note() == "3"
+    library.undo(back.number, author="ana")
+    assert note() == "4"
+    for entry, left in ((fourth, "3"), (third, "2"), (second, "1")):
+        library.undo(entry, author="ana")
+        assert note() == left
+    library.undo(created, author="ana")
+    assert library.row(row.row_id).state == "retired"
+
+
+def test_a_merge_can_be_undone_once_the_edit_after_it_was_undone(library: Library) -> None:
+    keep, other = (library.add(tool(name), author="ana") for name in ("total", "sum_up"))
+    merge = library.apply(plan_merge(keep, [other]), author="ana")
+    library.edit(keep.row_id, tool("total", "Edited.").content, author="bo", expected_version=2)
+    with pytest.raises(ChangeRefused, match="changed after"):
+        library.undo(merge.number, author="ana")
+    library.undo(merge.number + 1, author="bo")
+    library.undo(merge.number, author="ana")
+    assert [library.row(one.row_id).snapshot for one in (keep, other)] == [keep.snapshot, other.snapshot]
+    with pytest.raises(ChangeRefused, match="name each row once"):
+        plan_merge(keep, [other, other])
 
 
 def test_undoing_a_creation_retires_the_row(library: Library) -> None:
