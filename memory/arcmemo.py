@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from memory.concepts import checked_concept, merged_programs
+from memory.concepts import checked_concept, merged_programs, unique, unique_problems
 from memory.errors import ContentRefused, ImportRefused
 from memory.values import Snapshot, checked_content
 from memory.yaml_text import YamlRefused, read_yaml
@@ -197,5 +197,6 @@ def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_sources(known: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    used_in = dict.fromkeys([*known.get("used_in", ()), *other.get("used_in", ())])
-    return {**known, "used_in": list(used_in)} if used_in else known
+    used_in = unique([*known.get("used_in", ()), *other.get("used_in", ())])
+    problems = unique_problems([*known["problems"], *other["problems"]])
+    return {**known, "problems": problems} | ({"used_in": used_in} if used_in else {})

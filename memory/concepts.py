@@ -12,6 +12,7 @@ rendering writes a concept into a prompt, arcmemo reads the forms from YAML.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -93,8 +94,8 @@ def select_by_name(asked: Sequence[str], titles: Sequence[str]) -> Selection:
 
 
 def concept_key(name: str) -> str:
-    """A name without its capitals and spaces: what two spellings of one name share."""
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+    """A name without its capitals and spaces: what two spellings of one name share, in letters or in bytes."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _checked_open_ended(content: dict[str, Any]) -> dict[str, Any]:

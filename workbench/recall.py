@@ -14,10 +14,13 @@ built-in tools changes nothing, and is not asked.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from memory.errors import RowNotFound
 from memory.rendering import render_concepts
 from memory.values import Kind, Row
 from toolsets.tool import Tool
@@ -179,7 +182,8 @@ def ended(home: Libraries, run_id: str, recalled: Recalled, *, called: Iterable[
     with home.library.writing():
         for (kind, name), row_id in recalled.row_ids.items():
             if name in used if kind == "tool" else _names(said, name):
-                home.library.record_use(run_id, row_id)
+                with suppress(RowNotFound):  # it was purged meanwhile; what became of the others is kept
+                    home.library.record_use(run_id, row_id)
         home.library.record_outcome(run_id, solved)
 
 
@@ -219,5 +223,6 @@ def _shown(hit: Hit, in_full: Collection[str]) -> ev.Shown:
 
 def _names(text: str, name: str) -> bool:
     """Whether a text names a concept, capitals and spaces aside."""
-    pattern = r"\s+".join(map(re.escape, name.replace("_", " ").split()))
-    return bool(pattern) and re.search(rf"\b{pattern}\b", text.replace("_", " "), re.IGNORECASE) is not None
+    text, name = (unicodedata.normalize("NFC", one).replace("_", " ") for one in (text, name))
+    pattern = r"\s+".join(map(re.escape, name.split()))
+    return bool(pattern) and re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None

@@ -85,6 +85,10 @@ def test_a_misspelt_selection_is_reported_with_the_nearest_title() -> None:
     assert selection.unknown == (("rotat object", "rotate object"), ("zzz", None))
 
 
+def test_a_title_is_found_in_either_form_of_its_letters() -> None:
+    assert select_by_name(["cafe\u0301 table"], ["Caf\u00e9 table"]).found == ("Caf\u00e9 table",)
+
+
 def test_a_routine_as_a_parameter_is_written_with_its_own_parameters() -> None:
     text = render_concept(checked("concept", ROUTINE))
     assert "    - rule (routine): says the new color\n      - cell (cell)\n      returns: color" in text

@@ -139,6 +139,15 @@ CONCEPT = {
 }
 
 
+def test_a_lesson_of_several_problems_remembers_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "lessons.yaml"
+    lesson = "concepts: [{situation: a grid is small, suggestion: count its cells}]"
+    path.write_text(f"one: {{summary: Count red., {lesson}}}\ntwo: {{summary: Count blue., {lesson}}}\n")
+    (found,) = read_items(path)
+    assert [problem["text"] for problem in found.content["problems"]] == ["Count red.", "Count blue."]
+    assert found.content["used_in"] == ["one", "two"]
+
+
 def test_program_concepts_keep_their_types_and_unknown_fields_and_gather_where_they_were_used(tmp_path: Path) -> None:
     again = {"concept": "recolor object", "cues": ["another cue"], "parameters": [{"name": "mask"}]}
     value = {

@@ -204,6 +204,10 @@ def test_a_call_in_a_fence_prints_or_returns_its_value(sandbox: Sandbox) -> None
     assert "not Python" in broken.error
 
 
+def test_a_call_that_is_too_deep_to_be_written_again_has_no_probes() -> None:
+    assert list(probes_of(Recorded(text=f"f({'+'.join('1' * 900)})"))) == []
+
+
 def test_probes_change_one_thing_each() -> None:
     probes = [probe.arguments for probe in probes_of(Recorded({"groups": [1, 2], "bound": 3}, 1))]
     assert {"groups": [2], "bound": 3} in probes

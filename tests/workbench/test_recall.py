@@ -20,7 +20,7 @@ from workbench import Workbench
 from workbench import events as ev
 from workbench.errors import UsageError
 from workbench.libraries import Libraries
-from workbench.recall import Wanted, find, prepare
+from workbench.recall import Wanted, begun, ended, find, prepare
 
 DOUBLE = {
     "code": 'def double(n: int) -> int:\n    """Twice a number."""\n    return 2 * n\n',
@@ -103,6 +103,16 @@ def test_concepts_stand_in_full_as_far_as_the_tokens_go_and_never_beyond(home: L
     assert "colours" in recalled.text
     shown = {row["name"]: row["why"]["in_full"] for event in recalled.shown for row in event.rows}
     assert shown == {"twice": True, "colours": False}
+
+
+def test_a_row_that_was_purged_in_mid_run_costs_the_others_nothing(home: Libraries) -> None:
+    put(home, DOUBLE, {**TWICE, "title": "twice (C++)"})
+    recalled = prepare(home, find(home, ["What is twice 22?"], Wanted()), {}, Wanted(), count_tokens=words)
+    begun(home, "run-1", recalled)
+    home.tools.retire("double")
+    home.tools.purge("double", sure=True)
+    ended(home, "run-1", recalled, called=["double"], said="Like twice (C++) says.", solved=True)
+    assert [(one.used, one.solved) for one in home.library.uses(run_id="run-1")] == [(True, True)]
 
 
 def test_a_run_is_shown_what_fits_uses_it_and_the_library_remembers(tmp_path: Path) -> None:
