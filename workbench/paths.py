@@ -22,9 +22,9 @@ def data_dir() -> Path:
 
 def log_path(folder: Path | None = None) -> Path:
     """The run log's file in `folder`, by default in the data folder."""
-    return (folder or data_dir()) / "runs.sqlite3"
+    return (folder or data_dir()).absolute() / "runs.sqlite3"
 
 
 def library_folder(folder: Path | None = None) -> Path:
     """Where the library of tools and concepts lies in `folder`, by default in the data folder."""
-    return (folder or data_dir()) / "library"
+    return (folder or data_dir()).absolute() / "library"

@@ -234,10 +234,11 @@ class Workbench:
             engine = "thread" if own or data_dir is not None else cast(EngineKind, default_kind())
         if engine != "thread" and Path(model).is_dir():
             self.model = model = str(Path(model).absolute())  # another process stands in another folder
-        self._process = _process(engine, model, data_dir, own=own)
+        # A tool, or a cell, may stand in another folder later.
+        self._data_dir = None if data_dir is None else Path(data_dir).expanduser().absolute()
+        self._process = _process(engine, model, self._data_dir, own=own)
         self.chosen = tools not in (None, "builtin", ["builtin"])
         self.unsafe_tools = frozenset([unsafe_tools] if isinstance(unsafe_tools, str) else unsafe_tools)
-        self._data_dir = Path(data_dir) if data_dir is not None else None
         self.library = Libraries(self._data_dir)
         self.library.model = (model, device, dtype)
         self.learning = Remembering(lambda: self.library, chat, every=learn_every)
@@ -468,7 +469,7 @@ def _model_name(model: str | Path) -> str:
     return str(model)
 
 
-def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: bool) -> EngineClient | None:
+def _process(kind: EngineKind, model: str, data_dir: Path | None, *, own: bool) -> EngineClient | None:
     """The engine's process, where runs are to work in it; raises UsageError for what only this process has."""
     if kind not in get_args(EngineKind):
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineKind))}; it is {kind!r}.")
@@ -478,5 +479,5 @@ def _process(kind: EngineKind, model: str, data_dir: str | Path | None, *, own: 
         raise UsageError(
             'Tools of your own, MCP servers and a chat model work in this process only: use engine="thread".'
         )
-    client = EngineClient(model, Path(data_dir) if data_dir is not None else None)
+    client = EngineClient(model, data_dir)
     return client if kind == "process" or client.status()["state"] in ("ready", "busy") else None

@@ -381,3 +381,16 @@ def test_the_filter_keeps_rows_that_have_every_word() -> None:
     rows = [("a", "Greatest common divisor"), ("b", "Least common multiple")]
     assert matching(rows, "common DIV") == [rows[0]]
     assert matching(rows, "") == rows
+
+
+def test_a_library_stays_where_it_was_when_somebody_goes_to_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with Libraries(Path("data"), author="ana") as home:
+        monkeypatch.chdir(tmp_path / "there")  # as a tool may, or a cell of a notebook
+        home.tools.add({"code": "def mine(): ..."})
+    assert not any((tmp_path / "there").iterdir())
+    assert (tmp_path / "here" / "data" / "library" / "library.sqlite3").exists()
