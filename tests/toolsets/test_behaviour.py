@@ -199,6 +199,7 @@ def test_a_call_in_a_fence_prints_or_returns_its_value(sandbox: Sandbox) -> None
     code = "def double(n):\n    return 2 * n\n"
     for text in ("```python\nn = 4\nprint(double(n))\n```", "double(4)", "for n in [4]:\n    print(double(n))"):
         assert same_answer(run_code_call(code, "double", text, sandbox=sandbox).value, 8)
+    assert run_code_call(code, "double", 'double("\u2028a")', sandbox=sandbox).value == "\u2028a\u2028a"
     broken = run_code_call(code, "double", "double(", sandbox=sandbox)
     assert broken.error is not None
     assert "not Python" in broken.error

@@ -356,6 +356,13 @@ def test_a_tool_in_two_blocks_with_a_helper_is_read() -> None:
     assert written.code.startswith("import math")
 
 
+def test_separators_that_are_no_line_ends_to_python_may_stand_in_a_text() -> None:
+    text = 'def a(x: str) -> int:\n    """A."""\n    return len(x.split("\u2028\x0c"))\n\na("b\u2028\x0cc")'
+    written = read_tool(block(text))
+    assert written.call == 'a("b\u2028\x0cc")'
+    assert written.code.endswith('split("\u2028\x0c"))')
+
+
 def test_diverse_problems_come_first() -> None:
     vectors = encode(["red red apple", "red apple", "blue sea", "blue deep sea", "green grass"])
     chosen = farthest_first(vectors, 3)

@@ -82,8 +82,8 @@ def call_text(call: str) -> str:
 
     A fence around it, as models write it, is taken off.
     """
-    lines = call.strip().splitlines()
-    if lines and lines[0].startswith("```"):
+    lines = call.strip().split("\n")
+    if lines[0].startswith("```"):
         lines = lines[1 : -1 if lines[-1].strip() == "```" else None]
     text = "\n".join(lines)
     if not text.strip():

@@ -80,7 +80,7 @@ def _written(reply: str) -> Written:
     split = ends[-1] + 1 if ends else 0
     if split == len(body):
         raise ReplyRefused("There is no call after the code: end with the call whose value is the answer.")
-    lines = text.splitlines()
+    lines = re.split(r"\r\n|\r|\n", text)  # as Python counts them: other separators may stand in a text
     first = body[split].lineno - 1
     return Written("\n".join(lines[:first]).strip("\n"), "\n".join(lines[first:]).strip("\n"))
 
