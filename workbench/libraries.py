@@ -191,7 +191,7 @@ class Face:
 
     def add(self, content: Mapping[str, Any], *, tags: Sequence[str] = (), note: str = "") -> RowView:
         """A row of one's own, proposed until it is approved."""
-        snapshot = Snapshot(self._kind, content, tags=tuple(tags), provenance={"source": "person"})
+        snapshot = Snapshot(self._kind, content, tags=tuple(_listed(tags)), provenance={"source": "person"})
         return self._view(self._library.add(snapshot, author=self._author, note=note))
 
     def edit(
@@ -244,13 +244,14 @@ class Face:
         """Approve, reject, retire or restore several rows: those named, or all with a tag, or in a state."""
         if verb not in _VERBS:
             raise ChangeRefused(f"There is no bulk change {verb!r}: it is one of {', '.join(_VERBS)}.")
+        refs = _listed(refs)
         if not refs and tag is None and states is None:
             raise ChangeRefused(f"Say which rows to {verb}: name them, or give a tag or a state.")
         return self._proposal(plan_move(self._chosen(refs, tag, states or _VERBS[verb]), verb))
 
     def tag(self, refs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Proposal:
         """Put tags on rows and take tags off."""
-        return self._proposal(plan_tags(self._chosen(refs, None, STATES), add, remove))
+        return self._proposal(plan_tags(self._chosen(_listed(refs), None, STATES), _listed(add), _listed(remove)))
 
     def merge(self, keep: str, *others: str, expected_version: int | None = None) -> Proposal:
         """One row of several: the first stays and gets the problems, recorded calls, cues and tags of the others."""
@@ -461,9 +462,14 @@ def _begins(row: Row, ref: str) -> bool:
     return row.row_id.startswith(ref) or row.row_id.partition("-")[2].startswith(ref)
 
 
+def _listed(given: Sequence[str]) -> Sequence[str]:
+    """One text where several may be given is one, and not a list of its letters."""
+    return [given] if isinstance(given, str) else given
+
+
 def _states(states: Sequence[str]) -> tuple[State, ...]:
     known: dict[str, State] = {state: state for state in STATES}
-    states = [states] if isinstance(states, str) else states
+    states = _listed(states)
     unknown = [state for state in states if state not in known]
     if unknown:
         raise ChangeRefused(f"There is no state {unknown[0]!r}: rows are {', '.join(STATES)}.")

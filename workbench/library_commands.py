@@ -369,7 +369,7 @@ def _field(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set takes name=value; it is {text!r}.")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 

@@ -7,6 +7,7 @@ them to the workers of its runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from toolsets.builtin import BUILTINS
@@ -21,7 +22,7 @@ Offer: TypeAlias = OneTool | Mapping[str, OneTool] | Iterable[OneTool] | None
 def offered_tools(given: Offer, library: Callable[[str], Tool] | None = None) -> dict[str, Tool]:
     """None: the built-in tools, which the embedded model knows. "standard": all of the standard set. A name: that
     tool of the standard set, or an active tool of the library. A function becomes a tool by its type hints and its
-    docstring.
+    docstring. In a mapping each has the name that it stands under, which is what workers are told.
 
     >>> sorted(offered_tools([max, "gcd"]))
     Traceback (most recent call last):
@@ -32,13 +33,17 @@ def offered_tools(given: Offer, library: Callable[[str], Tool] | None = None) ->
     if given is None:
         return dict(BUILTINS)
     if isinstance(given, Mapping):
-        return {str(name): _one(tool, library, str(name)) for name, tool in given.items()}
+        return {str(name): _named(_one(tool, library, str(name)), str(name)) for name, tool in given.items()}
     found: dict[str, Tool] = {}
     for tool in _each(given, library):
         if tool.name in found and found[tool.name] is not tool:
             raise UsageError(f"Two tools are called {tool.name}: give one of them another name.")
         found[tool.name] = tool
     return found
+
+
+def _named(tool: Tool, name: str) -> Tool:
+    return tool if tool.name == name else replace(tool, name=name)
 
 
 def _each(given: OneTool | Iterable[OneTool], library: Callable[[str], Tool] | None) -> Iterator[Tool]:

@@ -43,7 +43,8 @@ def sources_of(tools: Mapping[str, Tool]) -> list[ToolCode]:
         code, of = code_of(tool), "library"
         if code is None and tool.server is None:
             code, of = standalone(tool.function), "person"
-        if code is None or not name.isidentifier() or len(code) > MOST_CHARS:
+        other = getattr(tool.function, "__name__", name) != name  # the code would define it under another name
+        if code is None or other or not name.isidentifier() or len(code) > MOST_CHARS:
             code, of = "", "process"
         found.append(ToolCode(name=name, of=of, code=code, effect=tool.effect))
     return found

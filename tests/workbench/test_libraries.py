@@ -394,3 +394,10 @@ def test_a_library_stays_where_it_was_when_somebody_goes_to_another_folder(
         home.tools.add({"code": "def mine(): ..."})
     assert not any((tmp_path / "there").iterdir())
     assert (tmp_path / "here" / "data" / "library" / "library.sqlite3").exists()
+
+
+def test_one_text_where_several_may_be_given_is_one(home: Libraries) -> None:
+    row = home.tools.add({"code": "def mine(): ..."}, tags="own")
+    home.tools.tag("mine", add="math", remove="own").apply()
+    home.tools.bulk("approve", "mine").apply()
+    assert (home.tools.show(row.id).state, home.tools.show(row.id).row.tags) == ("active", ("math",))

@@ -13,6 +13,7 @@ import pytest
 from toolsets.shelf import sandboxed
 from toolsets.standard import STANDARD
 from toolsets.tool import Tool, tool
+from workbench.offered import offered_tools
 from workbench.sources import sources_of, standalone
 
 FACTOR = 3
@@ -99,3 +100,17 @@ def test_tools_that_are_not_in_the_standard_set_are_kept_with_their_code() -> No
         ("twice", "library", "read"),
     ]
     assert [one["code"] for one in found[2:]] == ["", code]
+
+
+def test_a_tool_that_is_offered_under_another_name_is_told_under_it() -> None:
+    offered = offered_tools({"stretched": scaled, "common": "gcd", "lcm": "lcm"})
+    assert [one.signature() for one in offered.values()] == [
+        'stretched(n: int, how: "up" | "down" = "up")',
+        "common(a: int, b: int)",
+        "lcm(a: int, b: int)",
+    ]
+    # Code that defines it under its own name is of no use to whoever calls it by the other.
+    assert [(one["name"], one["of"], one["code"]) for one in sources_of(offered)] == [
+        ("stretched", "process", ""),
+        ("common", "process", ""),
+    ]
