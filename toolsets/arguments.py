@@ -111,16 +111,19 @@ def _fit(tool: Tool, name: str, value: Any, schema: Mapping[str, Any], hole: Hol
         return fitted
     try:
         return reader(fitted)
-    except ValueError as error:
+    except Exception as error:  # pydantic's ValidationError, and whatever a class makes of a value that it refuses
         raise _Problem(_refused(tool, name, error)) from None
 
 
-def _refused(tool: Tool, name: str, error: ValueError) -> ArgumentProblem:
+def _refused(tool: Tool, name: str, error: Exception) -> ArgumentProblem:
     """What pydantic says, of the first part that it refuses."""
     details = getattr(error, "errors", None)
-    first = details(include_url=False)[0] if callable(details) else {"loc": (), "msg": str(error)}
+    first: Mapping[str, Any] = details(include_url=False)[0] if callable(details) else {"loc": (), "msg": error}
     place = name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    reason = " ".join(str(first["msg"]).split()).rstrip(".")
+    try:
+        reason = " ".join(str(first["msg"]).split()).rstrip(".") or type(error).__name__
+    except Exception:  # an exception whose own text cannot be made
+        reason = type(error).__name__
     return ArgumentProblem(DiagnosticKind.ILL_TYPED_ARGUMENT, f"{place} of {tool.name} does not fit: {reason}.")
 
 

@@ -9,7 +9,7 @@ pydantic is loaded only where a hint needs it, so that the plain tools stay quic
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -99,10 +99,17 @@ def _tell_by_pydantic(hints: Mapping[str, Any], returned: bool) -> Told:
     return Told(
         schemas={name: _untitled(schema) for (name, _), schema in schemas.items()},
         definitions={name: _untitled(schema) for name, schema in shared.get("$defs", {}).items()},
-        readers={name: adapter.validate_python for name, adapter in adapters.items()},
+        readers={name: partial(_read, adapter) for name, adapter in adapters.items()},
         writers={name: partial(adapter.dump_python, mode="json", warnings=False) for name, adapter in adapters.items()},
         untold=untold,
     )
+
+
+def _read(adapter: Any, value: Any) -> Any:
+    """The value as the hint has it. Of an Iterable pydantic gives an iterator that checks each item when it is asked
+    for, and can be read once: all of it is checked here."""
+    read = adapter.validate_python(value)
+    return list(read) if isinstance(read, Iterator) else read
 
 
 def _untitled(schema: Any, named: bool = False) -> Any:

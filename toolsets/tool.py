@@ -258,7 +258,7 @@ def _json_default(name: str, parameter: inspect.Parameter, told: Told) -> Any:
     try:
         if write := told.writers.get(parameter.name):
             default = write(default)
-        json.dumps(default, allow_nan=False)
+        json.dumps(default, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise ToolDefinitionError(
             f"The default of parameter {parameter.name!r} of {name} cannot be written as JSON: use a plain value."

@@ -1,5 +1,6 @@
 """Arguments against a tool's schema: what is forgiven, and how a misfit is told."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -146,6 +147,32 @@ def test_what_a_tool_returned_fits_as_what_it_is_told_as() -> None:
     for bad in (Decimal("NaN"), Decimal("1e999999"), Fraction(1, 3), np.array([1])):
         with pytest.raises(ArgumentError, match="must be a whole number"):
             fit_arguments(TYPED, given | {"count": bad})
+
+
+@dataclass
+class Even:
+    n: int
+
+    def __post_init__(self) -> None:
+        if self.n % 2:
+            raise RuntimeError(f"{self.n} is odd.")
+
+
+def gathered(numbers: Iterable[int], even: Even) -> int:
+    """Takes what can be iterated, and what refuses in its own way."""
+    return sum(numbers)
+
+
+def test_whatever_a_class_makes_of_a_value_that_it_refuses_is_a_sentence() -> None:
+    tool = Tool.from_function(gathered)
+    assert fit_arguments(tool, {"numbers": [1, "2"], "even": {"n": 2}}) == {"numbers": [1, 2], "even": Even(2)}
+    for arguments, said in (
+        ({"numbers": [], "even": {"n": 3}}, "even of gathered does not fit: 3 is odd."),
+        ({"numbers": [1, "x"], "even": {"n": 2}}, "numbers[1] of gathered must be a whole number, not 'x'."),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            fit_arguments(tool, arguments)
+        assert str(caught.value) == said
 
 
 def test_a_default_of_none_may_be_written_out_whatever_the_hint_says() -> None:
