@@ -29,6 +29,7 @@ from toolsets.hints import kind_of
 from toolsets.policy import CallPolicy, Effect
 from toolsets.rendering import told_as
 from toolsets.sandbox import Limits, Sandbox
+from toolsets.sandbox.exchange import GRACE_S
 from toolsets.schemas import followed
 from toolsets.standard import STANDARD
 from toolsets.tool import Tool
@@ -184,7 +185,8 @@ def sandboxed(
         effect=effect,
         # Nothing outside can be reached from the sandbox, but the code may draw a random number or read the clock.
         idempotent=False,
-        policy=CallPolicy(timeout_s=2 * LIMITS.time_s),
+        # The sandbox keeps the time; this is for one that does not answer, or that a busy machine is slow to start.
+        policy=CallPolicy(timeout_s=LIMITS.time_s + GRACE_S),
         trusted=False,
         returns_schema=returned,
         details=facts.documentation.details,

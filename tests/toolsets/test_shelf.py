@@ -453,3 +453,17 @@ def test_a_composite_that_is_given_up_begins_no_further_call(library: Library) -
     free.set()
     assert ended.wait(20)
     assert changes == []
+
+
+@pytest.mark.parametrize("head", ["", "from __future__ import annotations\n"])
+def test_days_go_into_code_of_the_library_and_come_back(library: Library, sandbox: Sandbox, head: str) -> None:
+    code = (
+        f"{head}import datetime\n"
+        "def next_year(day: datetime.date) -> datetime.date:\n"
+        '    """The same day, a year later."""\n'
+        "    return day.replace(year=day.year + 1)\n"
+    )
+    put(library, "next_year", code)
+    tools = tools_of(library, ["next_year"], sandbox=sandbox)
+    assert tools["next_year"].signature() == "next_year(day: date)"
+    assert run_direct(ToolCall("next_year", {"day": "2024-03-01"}, ""), tools).text == "2025-03-01"

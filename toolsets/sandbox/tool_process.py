@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import types
+from datetime import date, datetime
 from typing import Any, Final
 
 from toolsets.sandbox.values import NotPlain, plain
@@ -16,6 +17,11 @@ from toolsets.sandbox.values import NotPlain, plain
 TOOL_FILE: Final = "<tool>"
 MAX_MESSAGE: Final = 2_000
 
+# Hints are texts where the code says `from __future__ import annotations`.
+_DAYS: Final[dict[str | type, type[date]]] = {
+    **dict.fromkeys((date, "date", "datetime.date"), date),
+    **dict.fromkeys((datetime, "datetime", "datetime.datetime"), datetime),
+}
 _BALLAST_BYTES: Final = 1 << 20
 _NO_MEMORY: Final = b'{"error": {"type": "MemoryError", "message": "", "line": null}}'
 
@@ -51,7 +57,7 @@ def _answer(request: dict[str, Any], max_result_bytes: int) -> bytes:
     function = module.__dict__.get(request["function"])
     if not callable(function):
         raise NameError(f"The code defines no function {request['function']!r}.")
-    value = function(**request["arguments"])
+    value = function(**{name: _as_hinted(function, name, item) for name, item in request["arguments"].items()})
     try:
         answer = _encoded({"value": plain(value)})
     except NotPlain as error:
@@ -59,6 +65,18 @@ def _answer(request: dict[str, Any], max_result_bytes: int) -> bytes:
     if len(answer) > max_result_bytes:
         return _encoded({"too_long": len(answer)})
     return answer
+
+
+def _as_hinted(function: Any, name: str, value: Any) -> Any:
+    """A day or a moment, which comes in as a text, as the function's hint has it."""
+    hint = getattr(function, "__annotations__", {}).get(name)
+    wanted = _DAYS.get(hint if isinstance(hint, str | type) else "")
+    if wanted is None or not isinstance(value, str):
+        return value
+    try:
+        return wanted.fromisoformat(value)
+    except ValueError:
+        return value
 
 
 def _encoded(answer: dict[str, Any]) -> bytes:

@@ -8,11 +8,18 @@ nothing that is read here can run.
 import json
 import math
 import re
+from dataclasses import fields, is_dataclass
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from typing import Any, Final, NoReturn
 
 MAX_DEPTH: Final = 100
 MAX_ITEMS: Final = 1_000_000
 MAX_DIGITS: Final = 4_000
+
+_MAX_EXACT_FLOAT: Final = 2**53
 
 _HALF_CHARACTERS: Final = re.compile("[\ud800-\udfff]")
 
@@ -22,10 +29,11 @@ class NotPlain(ValueError):
 
 
 def plain(value: Any) -> Any:
-    """A copy made of None, bool, int, float, str, list and dict alone; tuples become lists.
+    """A copy made of None, bool, int, float, str, list and dict alone. Near relatives become what they are told as:
+    tuples, sets and arrays lists, records and rows of a table dicts, exact numbers numbers, days texts.
 
-    >>> plain((1, {"a": True}))
-    [1, {'a': True}]
+    >>> plain((1, {"a": True}, {3, 2}))
+    [1, {'a': True}, [2, 3]]
     """
     return _Copier().copy(value, "the result", 0)
 
@@ -63,13 +71,41 @@ class _Copier:
             return [self.copy(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
         if isinstance(value, dict):
             return {_key(key, where): self.copy(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
+        told = _told(value)
+        if told is not value:
+            return self.copy(told, where, depth + 1)
         raise NotPlain(
             f"{_capital(where)} is of type {type(value).__name__}, which is no JSON value: "
             "return numbers, texts, booleans, None, or lists and dictionaries of them."
         )
 
 
+def _told(value: Any) -> Any:
+    """What a near relative of a JSON value says; the value itself where it is none."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
+        if hasattr(value, "columns"):
+            return value.to_dict("records")
+        return value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, set | frozenset):
+        try:
+            return sorted(value)
+        except TypeError:
+            return sorted(value, key=repr)
+    if isinstance(value, Decimal | Fraction):
+        number = float(value)
+        return int(number) if number.is_integer() and abs(number) < _MAX_EXACT_FLOAT else number
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    return value
+
+
 def _key(key: Any, where: str) -> str:
+    if type(key) in (int, float):  # as JSON writes them
+        return str(key)
     if not isinstance(key, str):
         raise NotPlain(f"{_capital(where)} has a key of type {type(key).__name__}: use texts as keys.")
     return _HALF_CHARACTERS.sub("\ufffd", "".join(key))
