@@ -7,7 +7,7 @@ a concept, becomes a row of its own that stays proposed, tagged `contradiction`,
 What a person rejected does not come back. Pure. Neighbours: `phrases` and `abstraction` draft, `store` carries out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,8 +42,14 @@ def plan_update(
     """rows: all concepts, retired ones too. near: the id of the row that means the same as a draft. state: of new rows
     that contradict nothing."""
     present = {row.row_id: row for row in rows if row.state != "retired"}
-    rejected = {concept_key(row.name) for row in rows if row.state == "retired"}
     titled = {concept_key(row.name): row.row_id for row in reversed(list(present.values()))}
+    rejected: set[str] = set()
+    merged = {row.row_id: row.snapshot.provenance.get("merged_into") for row in rows if row.state == "retired"}
+    for row_id, name in ((row.row_id, concept_key(row.name)) for row in rows if row.state == "retired"):
+        if (stayed := _stayed(row_id, merged)) in present:  # what goes by its title is the row's that it became part of
+            titled.setdefault(name, stayed)
+        else:
+            rejected.add(name)
     edited: dict[str, dict[str, Any]] = {}
     fresh: dict[str, Snapshot] = {}
     against: list[tuple[str, str]] = []
@@ -106,6 +112,15 @@ def contradict(first: Content, second: Content) -> bool:
     cues = [{concept_key(cue) for cue in one.get("cues", ())} for one in (first, second)]
     ways = [one.get("implementation") for one in (first, second)]
     return bool(cues[0] & cues[1]) and all(ways) and ways[0] != ways[1]
+
+
+def _stayed(row_id: str, merged: Mapping[str, Any]) -> str:
+    """The row that a retired one was merged into, by however many merges; itself where it was not."""
+    for _ in merged:
+        if not isinstance(after := merged.get(row_id), str):
+            break
+        row_id = after
+    return row_id
 
 
 def _folded(drafts: Iterable[Snapshot]) -> list[Snapshot]:

@@ -11,6 +11,7 @@ from rows_at_hand import concept
 from memory.abstraction import abstract
 from memory.experience import Experience, MadeCall
 from memory.phrases import concepts_from
+from memory.planning import plan_merge
 from memory.selection import select
 from memory.store import Library
 from memory.updating import CONTRADICTION, MOST_EXEMPLARS, Update, plan_update
@@ -110,6 +111,19 @@ def test_what_a_person_rejected_is_not_learnt_again(tmp_path: Path) -> None:
         library.move(row.row_id, "reject", author="ana", expected_version=row.version)
         assert learn(library, drafts).known == ("percent of, then subtract",)
         assert library.rows("concept") == []
+
+
+def test_what_was_merged_into_another_concept_is_learnt_for_that_one(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        names = ("price cut", "discount", "rebate")
+        rows = [library.add(concept(name, cues=[name]), author="ana") for name in names]
+        library.apply(plan_merge(rows[1], [rows[2]]), author="ana")
+        library.apply(plan_merge(rows[0], [library.row(rows[1].row_id)]), author="ana")
+        done = learn(library, [concept("Rebate", cues=["money back"])])
+        assert (done.revised, done.known) == (("price cut",), ())
+        assert library.row(rows[0].row_id).content["cues"] == [*names, "money back"]
+        library.move(rows[0].row_id, "reject", author="ana", expected_version=3)
+        assert learn(library, [concept("rebate", cues=["a coupon"])]).known == ("rebate",)
 
 
 def test_a_near_duplicate_under_another_title_revises_the_known_one(tmp_path: Path) -> None:
