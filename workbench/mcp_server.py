@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
+from toolsets.damaged import well_formed
 from toolsets.executor import Executor, Progress
 from toolsets.plan import PlannedCall
 from toolsets.policy import CallPolicy
-from toolsets.rendering import render_result
+from toolsets.rendering import render_result, told_as
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from workbench.errors import UsageError, WorkbenchError
@@ -176,8 +177,12 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | bool):
+    if isinstance(value, str):
+        return well_formed(value)
+    if value is None or isinstance(value, bool):
         return value
+    if (plain := told_as(value)) is not value:
+        return _plain(plain)
     if isinstance(value, int | float) and abs(value) < 2**53:  # neither infinite nor no number, and exact
         return value
     return render_result(value)

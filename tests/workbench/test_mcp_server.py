@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy as np
 import pytest
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
@@ -16,8 +17,11 @@ from toolsets.executor import Event, Executor, Progress
 from toolsets.fronts import parse
 from toolsets.mcp import HttpServer, McpServers, StdioServer
 from toolsets.results import CallOutcome
+from toolsets.tool import Tool
 from workbench.errors import UsageError
+from workbench.log import RunLog
 from workbench.mcp_command import mcp
+from workbench.mcp_server import make_server
 
 WORKBENCH = str(Path(sys.executable).with_name("workbench"))
 TASK = "1. What is the gcd of 84 and 126?"
@@ -153,3 +157,14 @@ def test_its_output_holds_nothing_but_the_protocol_and_its_end_is_the_end_of_the
 def test_a_wrong_request_is_refused_before_anything_is_served(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         mcp(**{"http": None, "tools": "standard", "runs": True, **options})
+
+
+def test_what_an_own_function_returns_is_served_as_json_has_it(data: Path) -> None:
+    def odd() -> Any:
+        """Odd values."""
+        return {"n": np.int64(3), "set": {10, 9}, "far": float("inf"), "half": "\ud800"}
+
+    server = make_server({"odd": Tool.from_function(odd)}, lambda: RunLog(data / "runs.sqlite3"))
+    with McpServers(in_process={"own": server}) as servers:
+        (outcome,) = called(servers, "1. own_odd()")
+    assert outcome.value == {"n": 3, "set": [9, 10], "far": "infinity", "half": "\ufffd"}
