@@ -23,11 +23,15 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/runs.md",
     "docs/libraries.md",
     "docs/plans.md",
     "docs/calls.md",
     "docs/tools_made.md",
     "docs/big_models.md",
+    "docs/evaluation.md",
+    "docs/protocol.md",
+    "docs/front-end.md",
 )
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -37,7 +41,7 @@ FILE = re.compile(r"`((?:[\w.]+/)+[\w.]*)`")
 # These take minutes or wait for a person; that they parse has to be enough.
 ONLY_PARSED = (
     ["eval"],
-    ["runs", "follow"],
+    *(["runs", name] for name in ("follow", "prove", "fork", "compare", "resume", "export", "delete")),
     ["concepts", "ablate"],
     ["tools", "ablate"],
     ["tools", "build"],

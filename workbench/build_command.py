@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 def build_tools(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[PROBLEMS]", help="A .csv or .jsonl with question and answer.")
+        Path | None, typer.Argument(metavar="PROBLEMS", help="A .csv or .jsonl with question and answer.")
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="The URL of a chat endpoint, such as https://host/v1.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Which model of the endpoint.")] = None,

@@ -1,4 +1,4 @@
-"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `mcp`, `models`, `eval`, `bench`,
+"""The command line: `workbench run`, `runs`, `tools`, `concepts`, `plan`, `engine`, `mcp`, `models`, `eval`, `bench`,
 `doctor`.
 
 In: what a person types. Out: a live view, plain lines or one JSON object, and an exit code: 0 solved, 1 ended without
@@ -46,6 +46,7 @@ from workbench.models import EMBEDDED, REFUSAL, embedded_directory, is_embedded
 from workbench.plan_command import failure_policy, plan
 from workbench.recall import CONCEPTS
 from workbench.retrieval_command import retrieval
+from workbench.steering import MAX_WORKERS
 from workbench.texts import read_text
 from workbench.visible import one_line, visible
 
@@ -90,12 +91,12 @@ def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = Fals
 
 @app.command()
 def run(
-    task: Annotated[str | None, typer.Argument(help="The task, in quotes.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="The task, in quotes.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file; - for input.")] = None,
-    workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
+    workers: Annotated[int, typer.Option("--workers", "-n", help=f"How many, 1 to {MAX_WORKERS}.")] = 2,
     layout: Layout = "contiguous",
     model: Model = EMBEDDED,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Of what is random, where the temperature is not 0.")] = 0,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens per worker.")] = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     attention: Annotated[bool, typer.Option(help="Log how much workers look at each other.")] = False,
@@ -307,7 +308,9 @@ def _watch(begun: Run, as_json: bool) -> None:
 
 
 @runs.command()
-def export(run_id: RunId, out: Annotated[Path, typer.Argument(help="What to write: .ipynb or .html.")]) -> None:
+def export(
+    run_id: RunId, out: Annotated[Path, typer.Argument(metavar="FILE", help="What to write: .ipynb or .html.")]
+) -> None:
     """Write a run as a notebook, or as a page that any browser shows."""
     from workbench.export import export_run
 

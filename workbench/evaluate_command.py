@@ -47,7 +47,7 @@ ABOUT = {
 @evaluation.command()
 def worksheets(
     seeds: Seeds = "0:50",
-    workers: Annotated[int, typer.Option("--workers", "-n")] = 2,
+    workers: Annotated[int, typer.Option("--workers", "-n", help="How many.")] = 2,
     layout: Layout = "contiguous",
     model: Model = EMBEDDED,
     memory: Annotated[

@@ -76,7 +76,7 @@ class ToolPicker(Form):
     """The library's active tools, to be searched by words and chosen; `value` goes into `Workbench(tools=value)`."""
 
     def __init__(self, bench: Workbench) -> None:
-        self._rows = {row.name: row.summary for row in bench.tools.rows()}
+        self._rows = {row.name: row.summary for row in bench.tools.rows(states=("active",))}
         self._chosen: dict[str, None] = {}
         self.search = ipywidgets.Text(placeholder="Search", continuous_update=True)
         self.list = ipywidgets.SelectMultiple(rows=10, layout={"width": "auto"})

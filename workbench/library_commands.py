@@ -28,7 +28,14 @@ from workbench.visible import visible
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Ref = Annotated[str, typer.Argument(metavar="ROW", help="An id, how one begins, or a name.")]
-Refs = Annotated[list[str], typer.Argument(metavar="ROW...", help="Ids, how they begin, or names.")]
+Refs = Annotated[list[str], typer.Argument(metavar="ROW", help="Ids, how they begin, or names.")]
+Content = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help='A JSON object, {"code": "..."} or {"situation": "...", "suggestion": "..."}; - for input.',
+    ),
+]
 States = Annotated[list[str] | None, typer.Option("--state", help="proposed, active or retired; may be repeated.")]
 Tag = Annotated[str | None, typer.Option(help="Only rows with this tag.")]
 Version = Annotated[int | None, typer.Option("--expect", help="Refuse if the row is not at this version any more.")]
@@ -56,8 +63,8 @@ def _looking(app: typer.Typer, kind: Kind) -> None:
 
     @app.command()
     def search(
-        query: str,
-        limit: Annotated[int, typer.Option("--limit", "-k", min=1)] = 10,
+        query: Annotated[str, typer.Argument(metavar="QUERY", help="What the row should be for, in words.")],
+        limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="How many, at most.")] = 10,
         states: States = None,
         tag: Tag = None,
         as_json: AsJson = False,
@@ -83,8 +90,12 @@ def _looking(app: typer.Typer, kind: Kind) -> None:
     @app.command()
     def diff(
         ref: Ref,
-        older: Annotated[int | None, typer.Argument(help="A version; by default the last approved one.")] = None,
-        newer: Annotated[int | None, typer.Argument(help="A version; by default the present one.")] = None,
+        older: Annotated[
+            int | None, typer.Argument(metavar="OLDER", help="A version; by default the last approved one.")
+        ] = None,
+        newer: Annotated[
+            int | None, typer.Argument(metavar="NEWER", help="A version; by default the present one.")
+        ] = None,
         as_json: AsJson = False,
     ) -> None:
         """What changed between two versions."""
@@ -95,7 +106,7 @@ def _looking(app: typer.Typer, kind: Kind) -> None:
     @app.command()
     def why(
         run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or how it begins.")],
-        ref: Annotated[str | None, typer.Argument(metavar="[ROW]")] = None,
+        ref: Annotated[str | None, typer.Argument(metavar="ROW", help="This row only.")] = None,
         as_json: AsJson = False,
     ) -> None:
         """Why rows were shown in a run, and what came of it."""
@@ -104,14 +115,17 @@ def _looking(app: typer.Typer, kind: Kind) -> None:
             _show(uses if as_json else "\n".join(map(_use_line, uses)) or "No row was shown in that run.", as_json)
 
     @app.command()
-    def journal(limit: int = 20, as_json: AsJson = False) -> None:
+    def journal(limit: Annotated[int, typer.Option(help="How many, at most.")] = 20, as_json: AsJson = False) -> None:
         """The last changes, with the numbers that undo takes."""
         with opened(kind) as face:
             entries = face.journal(limit)
             _show(entries if as_json else "\n".join(map(_entry_line, entries)), as_json)
 
     @app.command()
-    def duplicates(threshold: float = 0.9, as_json: AsJson = False) -> None:
+    def duplicates(
+        threshold: Annotated[float, typer.Option(help="How alike, at least; 1 is the same.")] = 0.9,
+        as_json: AsJson = False,
+    ) -> None:
         """Pairs that read alike, the nearest first."""
         with opened(kind) as face:
             pairs = face.duplicates(threshold=threshold)
@@ -127,7 +141,7 @@ def _looking(app: typer.Typer, kind: Kind) -> None:
         @app.command("try")
         def try_tool(
             ref: Ref,
-            arguments: Annotated[list[str] | None, typer.Argument(metavar="[JSON]...", help="Arguments.")] = None,
+            arguments: Annotated[list[str] | None, typer.Argument(metavar="JSON", help="Arguments.")] = None,
             unsafe: Annotated[bool, typer.Option(help="Run its code even where nothing isolates it.")] = False,
             as_json: AsJson = False,
         ) -> None:
@@ -152,7 +166,9 @@ def _moving(app: typer.Typer, kind: Kind) -> None:
     def verb(name: str, told: str) -> None:
         @app.command(name, help=told)
         def move(
-            refs: Annotated[list[str] | None, typer.Argument(metavar="ROW...")] = None,
+            refs: Annotated[
+                list[str] | None, typer.Argument(metavar="ROW", help="Ids or names; without, say --state or --tag.")
+            ] = None,
             states: States = None,
             tag: Tag = None,
             expect: Version = None,
@@ -174,10 +190,7 @@ def _moving(app: typer.Typer, kind: Kind) -> None:
 
 def _changing(app: typer.Typer, kind: Kind) -> None:
     @app.command()
-    def add(
-        file: Annotated[Path, typer.Argument(help="A JSON object with the content; - for input.")],
-        as_json: AsJson = False,
-    ) -> None:
+    def add(file: Content, as_json: AsJson = False) -> None:
         """A row of your own, proposed until it is approved."""
         content = _object(read_text(file, "a row"))
         with opened(kind) as face:
@@ -208,7 +221,13 @@ def _changing(app: typer.Typer, kind: Kind) -> None:
             _show(face.edit(row.id, content, expected_version=version, note=note, **changed), as_json)
 
     @app.command()
-    def revert(ref: Ref, version: int, expect: Version = None, note: Note = "", as_json: AsJson = False) -> None:
+    def revert(
+        ref: Ref,
+        version: Annotated[int, typer.Argument(metavar="VERSION", help="Whose content comes back.")],
+        expect: Version = None,
+        note: Note = "",
+        as_json: AsJson = False,
+    ) -> None:
         """Back to an older version, as a new one."""
         with opened(kind) as face:
             _show(face.revert(ref, version, expected_version=expect, note=note), as_json)
@@ -252,10 +271,13 @@ def _several(app: typer.Typer, kind: Kind) -> None:
         """Remember that two rows are two."""
         with opened(kind) as face:
             face.not_duplicates(first, second)
+            print(f"{first} and {second} are remembered as two.")
 
     @app.command()
     def undo(
-        entry: Annotated[int | None, typer.Argument(help="A number of the journal; by default the last.")] = None,
+        entry: Annotated[
+            int | None, typer.Argument(metavar="ENTRY", help="A number of the journal; by default the last.")
+        ] = None,
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
@@ -277,7 +299,10 @@ def _files(app: typer.Typer, kind: Kind) -> None:
     @app.command("import")
     def import_(
         path: Annotated[
-            Path, typer.Argument(help="A .csv, .yaml, .jsonl or .py, a folder of .py files or with SKILL.md.")
+            Path,
+            typer.Argument(
+                metavar="PATH", help="A .csv, .yaml, .jsonl or .py, a folder of .py files or with SKILL.md."
+            ),
         ],
         trusted: Annotated[bool, typer.Option(help="Your own export: what was active stays active.")] = False,
         yes: Yes = False,
@@ -288,7 +313,7 @@ def _files(app: typer.Typer, kind: Kind) -> None:
             _propose(face.import_from(path, trusted=trusted), yes, as_json)
 
     @app.command()
-    def export(path: Path) -> None:
+    def export(path: Annotated[Path, typer.Argument(metavar="FILE", help="A .jsonl to write.")]) -> None:
         """Write the whole library, tools and concepts, as JSON lines."""
         with opened(kind) as face:
             print(f"The library is in {face.export_to(path)}.")

@@ -30,7 +30,7 @@ def add_making(app: typer.Typer) -> None:
 
 
 def learn(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs, by default all solved.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs, by default all solved.")] = None,
     min_gain: Annotated[int, typer.Option(help="Words that a tool must save to be proposed.")] = 0,
     as_json: AsJson = False,
 ) -> None:

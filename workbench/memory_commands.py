@@ -30,7 +30,7 @@ def add_remembering(tools: typer.Typer, concepts: typer.Typer) -> None:
 
 
 def learn(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs, by default all solved.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs, by default all solved.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="The URL of a chat endpoint whose model abstracts.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Which model of the endpoint.")] = None,
     yes: Yes = False,
@@ -50,9 +50,7 @@ def learn(
 def _ablating(app: typer.Typer, kind: Kind) -> None:
     @app.command()
     def ablate(
-        rows: Annotated[
-            list[str] | None, typer.Argument(metavar="[ROW...]", help="By default all active ones.")
-        ] = None,
+        rows: Annotated[list[str] | None, typer.Argument(metavar="ROW", help="By default all active ones.")] = None,
         set_: Annotated[str, typer.Option("--set", help=f"Worksheets: {', '.join(ABOUT)}.")] = "single",
         seeds: Seeds = "0:20",
         model: Model = EMBEDDED,

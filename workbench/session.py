@@ -57,6 +57,7 @@ class Run(Steerable):
     """One run, from the moment it was asked for. `await run` and `run.answer` wait for its end."""
 
     in_engine = False
+    """Whether an engine's own process does it."""
 
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
         self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
@@ -133,7 +134,7 @@ class Run(Steerable):
         return self._host.prove(self.id)
 
     def export(self, path: str | Path) -> Path:
-        """Write the run as a notebook; returns where."""
+        """Write the run as a notebook (.ipynb) or a page for any browser (.html); returns where."""
         from workbench.export import export_run  # nbformat takes a second to import
 
         self._flush()
@@ -171,9 +172,10 @@ class Workbench:
     """Runs on one model. The model is loaded with the first run, in a thread of its own; `close` ends that thread.
 
     model: embedded, a directory, or a hub id. workers: how many. layout: contiguous, interleaved, combined,
-    independent. max_tokens: per worker; max_run_tokens: of all together. attention: log how much each worker looks at
-    each block. data_dir: where the run log lies. tensor_parallel: share the model out among so many processes, each
-    with a GPU of its own (docs/big_models.md).
+    independent. max_tokens: per worker; max_run_tokens: of all together. temperature: 0 is greedy; seed: of what is
+    random elsewhere. attention: log how much each worker looks at each block. data_dir: where the run log lies.
+    device: cpu, cuda, or auto, which spreads layers over all GPUs. dtype: auto, float32, bfloat16 or float16.
+    tensor_parallel: share the model out among so many processes, each with a GPU of its own (docs/big_models.md).
     tools: functions, tools, names of tools of the standard set or of the library, or a list or mapping of them;
     "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
     default the model's own.
@@ -300,7 +302,9 @@ class Workbench:
         return Rows(tuple(self.tools.show(row.row_id) for row in learnt.rows))
 
     def run(self, task: str, **overrides: Any) -> Run:
-        """Start a run and return its handle at once. Overrides: any of the settings above, for this run only."""
+        """Start a run and return its handle at once. Overrides, for this run only: any of the settings above that do
+        not belong to the model or the workbench itself; an unknown one is refused with the list of those there are.
+        """
         unknown = sorted(set(overrides) - set(self.settings))
         if unknown:
             raise UsageError(f"A run has no setting '{unknown[0]}'; it has {', '.join(self.settings)}.")

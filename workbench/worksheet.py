@@ -15,6 +15,11 @@ MAX_TASK_CHARS = 200_000
 _NUMBERED = re.compile(r"^\s*(\d{1,3})\s*[.):]\s+(.*\S)\s*$")
 _BULLET = re.compile(r"^\s*[-*\u2022\u2013]\s+(.*\S)\s*$")
 _IN_LINE = re.compile(r"(?:^|(?<=\s))(\d{1,3})([.)])\s+(?=\S)")
+_REFERS_BACK = re.compile(
+    r"\b(it|its|this|that|these|those|they|them|their|there|if|then|so|same|former|latter|first|second|other|both|"
+    r"results?|answers?)\b",
+    re.IGNORECASE,
+)
 _JOINT = re.compile(r"^[ \t]*(?:Answer[ \t]+)?(\d{1,3})[ \t]*:[ \t]*(.*\S)[ \t]*$", re.MULTILINE)
 # A worker's line may follow a call on the same line, where the result stood.
 _OWN = re.compile(r"\bAnswer (\d{1,3}):[ \t]*(.*\S)")
@@ -31,7 +36,8 @@ class Task:
 
 def read_task(text: str, *, always_items: bool = False) -> Task:
     """A task as it was typed. Numbered lines are items, and so is what is numbered from 1 within a single line; with
-    `always_items` every line is one, without its bullet where all have one, but a heading that ends with a colon.
+    `always_items` every line is one, without its bullet where all have one, but a heading that ends with a colon, and
+    a single line that asks several questions is as many.
 
     Raises UsageError for a task that is no text, empty, binary or absurdly long.
     """
@@ -61,7 +67,7 @@ def read_task(text: str, *, always_items: bool = False) -> Task:
         # "- 5" alone may be a number.
         bullets = [match.group(1) for line in lines if (match := _BULLET.match(line))]
         bulleted = len(bullets) == len(lines) and (headed or len(lines) > 1)
-        plain = bullets if bulleted else lines
+        plain = bullets if bulleted else _questions_within(lines[0]) if len(lines) == 1 else lines
         questions = [match.group(2) if (match := _NUMBERED.match(line)) else line for line in plain]
     else:
         return Task(text.strip())
@@ -83,6 +89,13 @@ def _numbered_within(line: str) -> list[str]:
         return []
     ends = [*(mark.start() for mark in marks[1:]), len(line)]
     return [line[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
+
+
+def _questions_within(line: str) -> list[str]:
+    """The questions of `What is this? Is that so?`; the line itself where one of them needs what stands before it."""
+    sentences = re.split(r"(?<=\?)\s+", line)
+    apart = all(one.endswith("?") for one in sentences) and not any(map(_REFERS_BACK.search, sentences[1:]))
+    return sentences if apart else [line]
 
 
 def answers_in(text: str) -> dict[int, str]:

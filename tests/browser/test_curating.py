@@ -93,3 +93,55 @@ def test_concepts_are_edited_merged_and_retired_in_the_side_bar(lab: Lab, librar
     item(rows, "guessing").wait_for()
     states = {row.name: row.state for row in library.concepts.rows(states=("active", "retired"))}
     assert states == {"halving": "active", "bisection": "retired", "guessing": "retired"}
+
+
+def test_what_was_done_can_be_taken_back_and_every_state_can_be_asked_for(
+    lab: Lab, library: Libraries, at_lab: Any
+) -> None:
+    row = library.concepts.add({"title": "doubling", "kind": "routine", "description": "twice a number"})
+    rows = list_of(at_lab, "Concepts")
+    states = rows.get_by_label("State")
+    for state in states.locator("option").evaluate_all("(all) => all.map((one) => one.value)"):
+        with at_lab.expect_response("**/api/library/concepts?*") as asked:
+            states.select_option(state)
+        assert asked.value.ok, state
+    states.select_option("")
+    press(item(rows, "doubling"), "Approve doubling")
+    rows.locator(".wb-item[data-state='active']", has_text="doubling").wait_for()
+    assert rows.locator(".wb-done").inner_text().startswith("Approve: doubling.")
+    press(rows.locator(".wb-done"), "Undo")
+    rows.locator(".wb-done", has_text="Taken back.").wait_for()
+    rows.locator(".wb-item[data-state='proposed']", has_text="doubling").wait_for()
+    assert library.concepts.show(row.id).state == "proposed"
+
+
+def test_an_edit_that_is_refused_stays_in_its_editor(lab: Lab, library: Libraries, at_lab: Any) -> None:
+    row = library.concepts.add({"title": "tripling", "kind": "routine", "description": "three times a number"})
+    rows = list_of(at_lab, "Concepts")
+    tripling = item(rows, "tripling")
+    tripling.locator("summary").click()
+    press(tripling, "Edit tripling")
+    at_lab.locator(".jp-Dialog textarea").fill("title: [no yaml")
+    press(at_lab.locator(".jp-Dialog"), "Save")
+    at_lab.locator(".jp-Dialog .wb-refused", has_text="The concept is no YAML").wait_for()
+    assert at_lab.locator(".jp-Dialog textarea").input_value() == "title: [no yaml"
+    at_lab.locator(".jp-Dialog textarea").fill("title: tripling\nkind: routine\ndescription: three of a number\n")
+    confirm(at_lab, "Save")
+    tripling.locator("pre", has_text="three of a number").first.wait_for()
+    assert library.concepts.show(row.id).version == 2
+
+
+def test_the_reason_of_a_refusal_stays_in_sight(lab: Lab, library: Libraries, at_lab: Any) -> None:
+    row = library.concepts.add({"title": "quartering", "kind": "routine", "description": "a fourth of a number"})
+    rows = list_of(at_lab, "Concepts")
+    button = item(rows, "quartering").get_by_role("button", name="Approve quartering")
+    button.wait_for()
+    with at_lab.expect_response("**/api/library/concepts?*"):
+        pass  # what is shown has just been asked for, so that the change below is news to it
+    library.concepts.edit(row.id, description="one fourth of a number")
+    button.click()
+    rows.locator(".wb-error", has_text="version").wait_for()
+    for _ in range(2):
+        with at_lab.expect_response("**/api/library/concepts?*"):
+            pass
+    assert "version" in rows.locator(".wb-error").inner_text()

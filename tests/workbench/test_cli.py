@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import typer
 
 sys.path.append(str(Path(__file__).parents[1] / "hogwild"))
 
@@ -84,6 +85,23 @@ def refused(printed: Printed, said: str, code: int = 2) -> None:
 
 
 # run
+
+
+def test_the_help_says_what_every_argument_and_option_is() -> None:
+    def commands(command: Any, path: str = "workbench") -> Any:
+        yield path, command
+        for name, one in getattr(command, "commands", {}).items():
+            yield from commands(one, f"{path} {name}")
+
+    told = 0
+    for path, command in commands(typer.main.get_command(cli.app)):
+        for param in command.params:
+            told += 1
+            assert param.help, f"{path}: {param.name}"
+            if param.param_type_name == "argument":
+                assert param.metavar.isalpha(), f"{path}: {param.metavar}"
+                assert param.metavar.isupper(), f"{path}: {param.metavar}"
+    assert told > 200
 
 
 def test_a_solved_run_is_told_in_plain_lines_and_ends_with_0(run_cli: Cli, model: str) -> None:

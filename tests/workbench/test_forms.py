@@ -44,6 +44,14 @@ def test_tools_are_searched_and_stay_chosen_while_the_search_hides_them(bench: W
     assert picker.value == ["gcd"]
 
 
+def test_only_tools_that_a_run_may_call_can_be_chosen(bench: Workbench) -> None:
+    code = 'def double_it(x: int) -> int:\n    """Twice a number."""\n    return 2 * x\n'
+    row = bench.tools.add({"code": code})
+    assert "double_it" not in [name for _, name in ToolPicker(bench).list.options]
+    bench.tools.approve(row.id)
+    assert "double_it" in [name for _, name in ToolPicker(bench).list.options]
+
+
 def test_a_task_is_started_with_its_settings_shown_and_refused_with_a_sentence(bench: Workbench) -> None:
     form = TaskForm(bench)
     form.start.click()

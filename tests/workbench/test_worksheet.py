@@ -57,9 +57,30 @@ def test_a_text_with_some_numbered_lines_is_one_task_unless_every_line_is_an_ite
 
 
 def test_a_single_line_is_one_item_for_a_model_that_only_knows_lists() -> None:
-    task = read_task("What is the gcd of 84 and 126? Is 97 a prime number?", always_items=True)
+    task = read_task("What is the gcd of 84 and 126", always_items=True)
     assert len(task.items) == 1
     assert task.text.startswith("1. What is")
+
+
+def test_several_questions_in_a_line_are_items_for_a_model_that_only_knows_lists() -> None:
+    line = "What is the gcd of 84 and 126?  Is 97 a prime number?"
+    assert questions(read_task(line, always_items=True)) == ["What is the gcd of 84 and 126?", "Is 97 a prime number?"]
+    assert read_task(line) == Task(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "What is 15 percent of 240? What is 5 more than that?",
+        "Is 97 prime? If so, what is 97 + 3?",
+        "What is 3 + 4? Then add 5.",
+        "Spell lantern backwards. Is 97 prime?",
+        "Reverse 'Why? Because'",
+        "1. What is 3 + 4? Is 97 prime?",
+    ],
+)
+def test_a_line_whose_parts_belong_together_is_one_item(line: str) -> None:
+    assert len(questions(read_task(line, always_items=True))) == 1
 
 
 @pytest.mark.parametrize("text", ["- 3+4\n- 5*6", "* 3+4\n\n  * 5*6", "\u2022 3+4\n\u2022 5*6", "- 1. 3+4\n- 2. 5*6"])

@@ -23,7 +23,7 @@ from workbench.libraries import Face, Libraries
 from workbench.library_values import Done, RowView
 
 KINDS: Final = ("tools", "concepts")
-VERBS: Final = ("approve", "reject", "retire", "restore", "edit", "merge", "revert", "try", "purge")
+VERBS: Final = ("approve", "reject", "retire", "restore", "edit", "merge", "revert", "try", "undo", "purge")
 KEPT_KEYS: Final = 1000
 EMPTY: Final[tuple[Any, ...]] = ([], "", None)
 """Fields of a concept that hold nothing; its editor does not show them, and an edit leaves them as they are."""
@@ -93,6 +93,11 @@ class LibraryDesk:
             if kind == "tools":
                 return self._libraries.tools.try_(row_id).to_json()
             return self._libraries.concepts.try_(row_id).to_json()
+        if verb == "undo":
+            entry = given.get("entry")
+            if not isinstance(entry, int):
+                raise UsageError("Say which change to undo: entry is its number in the journal.")
+            return _done(face.undo(entry).apply())
         if verb == "purge":
             return {"purged": face.purge(row_id, sure=True)}
         if verb == "edit":

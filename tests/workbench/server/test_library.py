@@ -58,6 +58,16 @@ async def test_a_proposed_concept_is_shown_edited_approved_and_retired(jp_fetch:
     assert (await post(jp_fetch, "concepts", row_id, verb="retire"))["row"]["state"] == "retired"
 
 
+async def test_a_change_is_taken_back_by_its_entry(jp_fetch: Any, row_id: str) -> None:
+    approved = await post(jp_fetch, "concepts", row_id, verb="approve", expected_version=1)
+    undone = await post(jp_fetch, "concepts", row_id, verb="undo", entry=approved["entry"])
+    assert undone["row"]["state"] == "proposed"
+    for entry in (approved["entry"], 999, "1", None):
+        with pytest.raises(HTTPClientError) as refused:
+            await post(jp_fetch, "concepts", row_id, verb="undo", entry=entry)
+        assert refused.value.code in (400, 404)
+
+
 async def test_a_change_to_a_row_that_has_moved_on_is_refused(jp_fetch: Any, row_id: str) -> None:
     await post(jp_fetch, "concepts", row_id, verb="approve", expected_version=1)
     for body, code in (

@@ -13,15 +13,23 @@ import { ApiError, type IWorkbench, type LibraryRow } from "./api.ts";
 import { examples, history, origin, record, tried } from "./evidence.ts";
 import type { List } from "./sidebar.ts";
 
-const FIRST: { [state: string]: number } = { proposed: 0, active: 1, approved: 1, retired: 3, rejected: 4 };
+const FIRST: { [state: string]: number } = { proposed: 0, active: 1, retired: 2 };
 const VERBS: { [state: string]: string[] } = {
   proposed: ["approve", "reject", "edit", "try"],
   active: ["edit", "merge", "retire", "try", "revert"],
-  approved: ["edit", "merge", "retire", "try", "revert"],
   retired: ["restore", "purge"],
-  rejected: ["restore", "purge"],
 };
 const FINAL = new Set(["purge"]);
+const PAGE = 100;
+const LATE_MS = 500;
+/** The server gives no more rows at once; one of them tells whether there are others. */
+const MOST = 499;
+
+/** What a person had written, and why it was refused. */
+interface Refused {
+  text: string;
+  message: string;
+}
 
 export class LibraryList implements List {
   readonly node: HTMLElement;
@@ -29,6 +37,11 @@ export class LibraryList implements List {
   private readonly state: HTMLSelectElement;
   private readonly list: HTMLElement;
   private readonly note = make("p", { class: "wb-quiet", role: "status" });
+  /** What became of the last thing that a person did; it stays until the next. */
+  private readonly done = make("p", { class: "wb-done", role: "status", hidden: true });
+  private readonly refusal = make("p", { class: "wb-error", role: "alert", hidden: true });
+  private readonly more: HTMLElement;
+  private limit = PAGE;
   private rows: LibraryRow[] = [];
   private key = "";
   private opened = new Map<string, HTMLElement>();
@@ -43,29 +56,55 @@ export class LibraryList implements List {
     this.search = make("input", { type: "search", class: "wb-input", placeholder: tr("Search"), "aria-label": what });
     this.search.addEventListener("input", () => void this.refresh());
     this.state = make("select", { class: "wb-select", "aria-label": tr("State") }, [
-      make("option", { value: "" }, [tr("all states")]),
-      ...["proposed", "active", "retired", "rejected"].map((state) => make("option", { value: state }, [tr(state)])),
+      make("option", { value: "" }, [tr("not retired")]),
+      ...Object.keys(FIRST).map((state) => make("option", { value: state }, [tr(state)])),
     ]);
     this.state.addEventListener("change", () => void this.refresh());
     this.list = make("ul", { class: "wb-list", "aria-label": kind === "tools" ? tr("Tools") : tr("Concepts") });
-    this.node = make("div", { class: "wb-pane" }, [make("div", { class: "wb-row wb-tools" }, [this.search, this.state]), this.note, this.list]);
+    this.more = make("button", { type: "button", class: "wb-button", hidden: true, click: () => this.showMore() }, [tr("Show more")]);
+    this.node = make("div", { class: "wb-pane" }, [
+      make("div", { class: "wb-row wb-tools" }, [this.search, this.state]), this.refusal, this.done, this.note, this.list, this.more,
+    ]);
   }
 
   async refresh(): Promise<void> {
     const { tr } = this;
-    const query = new URLSearchParams({ limit: "100", search: this.search.value, state: this.state.value });
+    const query = this.query();
+    // The first search by meaning waits until the engine has loaded what it takes.
+    const late = this.search.value ? window.setTimeout(() => this.tellNote(tr("Searching …")), LATE_MS) : 0;
     try {
-      const { rows } = await this.api.get<{ rows: LibraryRow[] }>(`library/${this.kind}?${query}`);
-      this.rows = this.search.value ? rows : [...rows].sort((a, b) => (FIRST[a.state] ?? 2) - (FIRST[b.state] ?? 2));
-      write(this.note, rows.length ? "" : this.search.value || this.state.value ? tr("Nothing matches.") : this.whatBelongsHere());
+      const { rows } = await this.api.get<{ rows: LibraryRow[] }>(query);
+      if (query !== this.query()) return; // somebody has typed on: this answers an earlier question
+      const some = rows.slice(0, this.limit);
+      this.rows = this.search.value ? some : some.sort((a, b) => (FIRST[a.state] ?? 2) - (FIRST[b.state] ?? 2));
+      show(this.more, rows.length > this.limit && this.limit < MOST);
+      this.tellNote(rows.length ? "" : this.search.value || this.state.value ? tr("Nothing matches.") : this.whatBelongsHere());
     } catch (error) {
-      this.say(error as Error);
+      if (query === this.query()) this.tellNote((error as Error).message);
+    } finally {
+      clearTimeout(late);
     }
-    show(this.note, this.note.textContent !== "");
     const key = JSON.stringify(this.rows);
     if (key === this.key) return;
     this.key = key;
+    const focused = (document.activeElement?.closest(".wb-item") as HTMLElement | null)?.dataset.row;
     this.list.replaceChildren(...this.rows.map((row) => this.item(row)));
+    if (focused) (this.list.querySelector(`[data-row="${CSS.escape(focused)}"] summary`) as HTMLElement | null)?.focus();
+  }
+
+  private query(): string {
+    const wanted = { limit: String(this.limit + 1), search: this.search.value, state: this.state.value };
+    return `library/${this.kind}?${new URLSearchParams(wanted)}`;
+  }
+
+  private tellNote(text: string): void {
+    write(this.note, text);
+    show(this.note, text !== "");
+  }
+
+  private showMore(): void {
+    this.limit = Math.min(MOST, this.limit + PAGE);
+    void this.refresh();
   }
 
   private whatBelongsHere(): string {
@@ -98,7 +137,7 @@ export class LibraryList implements List {
       } else this.opened.delete(row.id);
     });
     if (details.open) void this.fill(row, body);
-    return make("li", { class: "wb-item", "data-state": row.state }, proposed ? [details, proposed] : [details]);
+    return make("li", { class: "wb-item", "data-state": row.state, "data-row": row.id }, proposed ? [details, proposed] : [details]);
   }
 
   private async fill(row: LibraryRow, body: HTMLElement): Promise<void> {
@@ -127,37 +166,75 @@ export class LibraryList implements List {
 
   private button(row: LibraryRow, verb: string, place: () => HTMLElement | null, found?: any): HTMLButtonElement {
     const { tr } = this;
-    const label = verb[0].toUpperCase() + verb.slice(1);
+    const label = titled(verb);
     const style = verb === "approve" ? "wb-button wb-primary wb-small" : "wb-button wb-small";
     const button = make("button", { type: "button", class: style, "aria-label": tr("%1 %2", tr(label), visible(row.name)) }, [tr(label)]);
     button.addEventListener("click", () => {
       button.disabled = true;
+      for (const told of [this.done, this.refusal]) show(told, false);
       this.act(row, verb, place(), found)
-        .catch((error: Error) => this.say(error))
+        .catch((error: Error) => this.refused(error))
         .finally(() => (button.disabled = false));
     });
     return button;
   }
 
-  private async act(row: LibraryRow, verb: string, place: HTMLElement | null, found?: any): Promise<void> {
-    const given = await this.ask(row, verb, found);
+  private async act(row: LibraryRow, verb: string, place: HTMLElement | null, found?: any, before?: Refused): Promise<void> {
+    const given = await this.ask(row, verb, found, before);
     if (!given) return;
-    const answer = await this.api.post(`library/${this.kind}/${encodeURIComponent(row.id)}`, { verb, expected_version: row.version, ...given });
+    let answer: any;
+    try {
+      answer = await this.api.post(this.pathOf(row), { verb, expected_version: row.version, ...given });
+    } catch (error) {
+      if (verb !== "edit") throw error;
+      // What a person has written stays where it was refused: it may be long.
+      return this.act(row, verb, place, found, { text: Object.values(given)[0], message: (error as Error).message });
+    }
     if (place && verb === "try") {
       place.replaceChildren(tried(this.tr, answer));
       show(place, true);
       return;
     }
+    this.tell(row, verb, answer);
     this.key = "";
     await this.refresh();
   }
 
+  private pathOf(row: LibraryRow): string {
+    return `library/${this.kind}/${encodeURIComponent(row.id)}`;
+  }
+
+  /** Say what was done, with a button that takes it back: a change of the library is one click. */
+  private tell(row: LibraryRow, verb: string, answer: any): void {
+    const { tr } = this;
+    const entry = answer.entry;
+    if (verb !== "purge" && entry == null) return;
+    const what = verb === "undo" ? tr("Taken back.") : tr("%1: %2.", tr(titled(verb)), visible(row.name));
+    const undo = make("button", { type: "button", class: "wb-button wb-small" }, [tr("Undo")]);
+    undo.addEventListener("click", () => {
+      undo.disabled = true;
+      show(this.refusal, false);
+      this.api
+        .post(this.pathOf(row), { verb: "undo", entry })
+        .then(async (taken) => {
+          this.tell(row, "undo", taken);
+          this.key = "";
+          await this.refresh();
+        })
+        .catch((error: Error) => {
+          undo.disabled = false;
+          this.refused(error);
+        });
+    });
+    this.done.replaceChildren(what, ...(verb === "undo" || entry == null ? [] : [" ", undo]));
+    show(this.done, true);
+  }
+
   /** What a verb needs beside the row; null: the person thought better of it. */
-  private async ask(row: LibraryRow, verb: string, found?: any): Promise<object | null> {
+  private async ask(row: LibraryRow, verb: string, found?: any, before?: Refused): Promise<{ [name: string]: string } | null> {
     const { tr } = this;
     if (verb === "edit") {
-      const text = found?.row?.source ?? found?.row?.text ?? found?.row?.content ?? "";
-      const body = new EditBody(typeof text === "string" ? text : JSON.stringify(text, null, 2), tr("Text"));
+      const body = new EditBody(before?.text ?? String(found?.row?.source ?? found?.row?.text ?? ""), tr("Text"), before?.message ?? "");
       const edited = await showDialog({ title: tr("Edit %1", visible(row.name)), body, buttons: [Dialog.cancelButton(), Dialog.okButton({ label: tr("Save") })] });
       return edited.button.accept && edited.value !== null ? { [this.kind === "tools" ? "source" : "text"]: edited.value } : null;
     }
@@ -178,18 +255,24 @@ export class LibraryList implements List {
     return {};
   }
 
-  private say(error: Error): void {
-    write(this.note, error.message);
-    show(this.note, true);
+  private refused(error: Error): void {
+    write(this.refusal, error.message);
+    show(this.refusal, true);
+    this.refusal.scrollIntoView({ block: "nearest" });
     if (error instanceof ApiError && error.status === 409) this.key = "";
   }
+}
+
+function titled(verb: string): string {
+  return verb[0].toUpperCase() + verb.slice(1);
 }
 
 class EditBody extends Widget implements Dialog.IBodyWidget<string> {
   private readonly text: HTMLTextAreaElement;
 
-  constructor(text: string, label: string) {
+  constructor(text: string, label: string, refusal: string) {
     super();
+    if (refusal) this.node.append(make("p", { class: "wb-refused", role: "alert" }, [refusal]));
     this.text = make("textarea", { class: "wb-edit", rows: 18, cols: 80, spellcheck: "false", "aria-label": label });
     this.text.value = text;
     this.node.append(this.text);

@@ -8,11 +8,19 @@ import { make, show, write } from "../panel/dom.ts";
 import type { IWorkbench, RunRow } from "./api.ts";
 import type { List } from "./sidebar.ts";
 
+const PAGE = 50;
+/** The server gives no more at once. */
+const MOST = 500;
+
 export class RunsList implements List {
   readonly node: HTMLElement;
   private readonly search: HTMLInputElement;
   private readonly list: HTMLElement;
   private readonly note = make("p", { class: "wb-quiet", role: "status" });
+  /** Why the last thing that a person did was refused; it stays until the next. */
+  private readonly refusal = make("p", { class: "wb-error", role: "alert", hidden: true });
+  private readonly more: HTMLElement;
+  private limit = PAGE;
   private rows: RunRow[] = [];
   private key = "";
   selected = "";
@@ -27,7 +35,8 @@ export class RunsList implements List {
     this.search.addEventListener("input", () => void this.refresh());
     this.list = make("ul", { class: "wb-list", "aria-label": tr("Runs") });
     const start = make("button", { type: "button", class: "wb-button wb-primary", click: () => void commands.execute("agent-workbench:new-run") }, [tr("New run")]);
-    this.node = make("div", { class: "wb-pane" }, [make("div", { class: "wb-row wb-tools" }, [this.search, start]), this.note, this.list]);
+    this.more = make("button", { type: "button", class: "wb-button", hidden: true, click: () => this.showMore() }, [tr("Show more")]);
+    this.node = make("div", { class: "wb-pane" }, [make("div", { class: "wb-row wb-tools" }, [this.search, start]), this.refusal, this.note, this.list, this.more]);
     this.node.addEventListener("contextmenu", (event) => {
       const item = (event.target as HTMLElement).closest<HTMLElement>(".wb-run-item");
       if (item) this.selected = item.dataset.run ?? "";
@@ -36,11 +45,15 @@ export class RunsList implements List {
 
   async refresh(): Promise<void> {
     const { tr } = this;
+    const query = this.query();
     try {
-      const answer = await this.api.get<{ runs: RunRow[]; more: boolean }>(`runs?limit=50&search=${encodeURIComponent(this.search.value)}`);
+      const answer = await this.api.get<{ runs: RunRow[]; more: boolean }>(query);
+      if (query !== this.query()) return; // somebody has typed on: this answers an earlier question
       this.rows = answer.runs;
+      show(this.more, answer.more && this.limit < MOST);
       write(this.note, this.rows.length ? "" : this.search.value ? tr("No run matches.") : tr("No run yet. Start one, and it is kept here."));
     } catch (error) {
+      if (query !== this.query()) return;
       write(this.note, (error as Error).message);
     }
     show(this.note, this.note.textContent !== "");
@@ -50,6 +63,15 @@ export class RunsList implements List {
     const focused = (document.activeElement?.closest(".wb-run-item") as HTMLElement | null)?.dataset.run;
     this.list.replaceChildren(...this.rows.map((row) => this.item(row)));
     if (focused) (this.list.querySelector(`[data-run="${CSS.escape(focused)}"] .wb-item-main`) as HTMLElement | null)?.focus();
+  }
+
+  private query(): string {
+    return `runs?limit=${this.limit}&search=${encodeURIComponent(this.search.value)}`;
+  }
+
+  private showMore(): void {
+    this.limit = Math.min(MOST, this.limit + PAGE);
+    void this.refresh();
   }
 
   open(runId = this.selected): void {
@@ -75,11 +97,14 @@ export class RunsList implements List {
       buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: tr("Delete") })],
     });
     if (!sure.button.accept) return;
+    show(this.refusal, false);
     try {
       await this.api.delete(`runs/${encodeURIComponent(runId)}`);
+      if (this.compareWith === runId) this.compareWith = "";
     } catch (error) {
-      write(this.note, (error as Error).message);
-      show(this.note, true);
+      write(this.refusal, (error as Error).message);
+      show(this.refusal, true);
+      this.refusal.scrollIntoView({ block: "nearest" });
     }
     await this.refresh();
   }
@@ -94,7 +119,7 @@ export class RunsList implements List {
     ];
     const main = make(
       "button",
-      { type: "button", class: "wb-item-main", title: row.run_id, click: () => this.open(row.run_id) },
+      { type: "button", class: "wb-item-main", title: `${row.run_id}\n${visible(row.task)}`, click: () => this.open(row.run_id) },
       [
         make("span", { class: "wb-status", "data-status": status }, [stateName(tr, status)]),
         make("span", { class: "wb-item-title" }, [oneLine(row.task, 120) || row.run_id]),

@@ -69,7 +69,7 @@ export class Dag {
   readonly node = make("div", { class: "wb-dag", tabindex: 0, role: "group" });
   private readonly svg = makeSvg("svg", { role: "list" });
   private readonly empty: HTMLElement;
-  private key = "";
+  private key: string | null = null;
 
   constructor(private readonly context: Context) {
     const { tr } = context;
