@@ -383,6 +383,8 @@ class _Rehearsal:
                 worker.pending = [*run._step_head(name, worker.steps), *worker.pending]
             elif worker.state in ENDED and not worker.pending:
                 run.space._leave(worker)
+            elif worker.state is State.DECODING and not worker.pending and run._run_is_spent():
+                run._end(name, State.OUT_OF_BUDGET)
             if name in self.unchecked and worker.state not in ENDED:
                 run._check(name)
             run._state(name)

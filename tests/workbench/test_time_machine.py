@@ -380,6 +380,23 @@ def test_a_fork_of_a_fork_shares_no_block_that_is_another_one(tmp_path: Path, mo
     assert shared
 
 
+def test_a_run_that_broke_off_when_its_budget_was_spent_goes_on_to_its_answer(tmp_path: Path) -> None:
+    model = paragraphs(tmp_path)
+    with Workbench(model, workers=1, data_dir=tmp_path, max_run_tokens=1, memory="none") as bench:
+        whole = bench.run("What?")
+        whole.say("The same?", when="queued")
+        assert whole.wait(LIMIT_S)
+        events = list(whole.events())
+        (spent,) = [at for at, one in enumerate(events) if getattr(one.payload, "step", 0) == 2]
+        with bench.log.open_run("killed", "What?", model) as writer:
+            for event in events[: spent + 1]:
+                writer.append(event.payload)
+        run = bench.resume("killed")
+        assert run.wait(LIMIT_S)
+        assert (run.status, run.answer) == ("solved", whole.answer), run._error
+        assert run.prove()
+
+
 def test_a_fork_asks_a_worker_that_its_parent_was_about_to_ask(tmp_path: Path) -> None:
     model = paragraphs(tmp_path, check="(The same?)", check_every=5)
     with Workbench(model, data_dir=tmp_path, layout="combined", max_tokens=12, memory="none") as bench:
