@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from workbench.session import Run, Workbench
 
 
+_LEFT_OUT: dict[str, Any] = {"front": None, "async_tools": False, "policy": None}
+"""What a log leaves out where it is as it always was, whatever the workbench that goes on does with new runs."""
+
+
 def forked(bench: Workbench, parent: str, step: int | None, changes: Changes) -> Run:
     """A new run with the state of `parent` after a step, by default its last, and a change."""
     from workbench.session import Run
@@ -79,4 +83,4 @@ def _settings(present: dict[str, Any], started: ev.RunStarted) -> dict[str, Any]
     if (policy := known.get("policy")) is not None:
         known["policy"] = run_settings.policy(policy)
     known.setdefault("guided_calls", False)  # as runs of older versions went
-    return {**present, **known, "seed": started.seed, "layout": started.layout, "memory": "none"}
+    return {**present, **_LEFT_OUT, **known, "seed": started.seed, "layout": started.layout, "memory": "none"}

@@ -161,6 +161,21 @@ def test_a_fork_without_a_tool_fails_its_calls(tmp_path: Path) -> None:
     assert [one.status for one in of(child, ev.CallFinished)][:1] == ["failed"]
 
 
+def test_a_fork_goes_by_the_settings_of_its_parent_not_by_those_of_its_workbench(tmp_path: Path) -> None:
+    chains = (["# Alice\n", "a1 ", call("gcd", a=4, b=6)], ["</tool_response>", "So."], ["Joint answer:\n", "2."])
+    how: Any = {"model": str(save(tmp_path / "model", *chains)), "workers": 1, "data_dir": tmp_path, "tools": ["gcd"]}
+    with Workbench(**how, memory="none") as bench:
+        run = bench.run("What?")
+        assert run.wait(LIMIT_S)
+    other: Any = {"front": "python", "async_tools": True, "policy": CallPolicy(max_result_chars=1)}
+    with Workbench(**how, memory="none", **other) as bench:
+        for step in (1, None):
+            child = bench.fork(run.id, step)
+            assert child.wait(LIMIT_S)
+            assert child.answer == run.answer
+            assert compare(list(run.events()), list(child.events())).settings == {}
+
+
 def test_a_fork_of_a_run_that_goes_on_shares_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is computed again: a step of the child feeds what waited, and no more."""
     with Workbench(data_dir=tmp_path, temperature=0.7, seed=3, max_tokens=150) as bench:
