@@ -148,9 +148,11 @@ class Collaboration:
     def feeds(self) -> list[Feed]:
         """Tokens that are due. Workers whose view has become too long for the model are ended first."""
         limit = self.engine.facts.max_positions - (0 if self.closing else self._kept_for_the_closing())
+        alone = self.layout.name == "independent"
         for worker in self.space.workers.values():
             if worker.pending and worker.state not in ENDED:
-                due = sum(len(other.pending) for other in self.space.workers.values())
+                seen = [worker] if alone else self.space.workers.values()
+                due = sum(len(other.pending) for other in seen)
                 if num_tokens(self.space.view(worker.name)) + due > limit:
                     self._end(worker.name, State.OUT_OF_BUDGET, drop=True)
         return self.space.feeds()
@@ -223,6 +225,10 @@ class Collaboration:
     def length(self, content: str) -> int:
         """How many tokens `respond` would put in for it."""
         return len(self._encode(self.words.responded(content)))
+
+    def length_said(self, worker: str, text: str) -> int:
+        """How many tokens `say` would put in for it."""
+        return len(self._encode(self.words.said(worker, text)))
 
     def room(self, worker: str) -> int:
         """How many tokens this worker may still be told before some view that they come into is full."""

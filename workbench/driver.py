@@ -203,10 +203,18 @@ class Driver:
         alone = self.spec.layout == "independent"
         for name in [worker] if worker is not None else everybody if alone else everybody[:1]:
             self._saying.append((name, line))
-            self.run.say(name, text)
+            self.run.say(name, self._fitting_words(name, text))
         self._keep_paused()
         self.spoken_to = True
         self.on_said(line)
+
+    def _fitting_words(self, name: str, text: str) -> str:
+        """A person's words, cut with a note where they would take more than half of the room that is left."""
+        room, chars, told = self.run.room(name) // 2, len(text), text
+        while chars and (takes := self.run.length_said(name, told)) > room:
+            chars = min(chars * room // takes, chars * 9 // 10)
+            told = f"{text[:chars]}\n[cut: {len(text) - chars:,} more characters]"
+        return told
 
     def queue(self, line: str, worker: str | None, text: str, when: str = "queued") -> None:
         """Words that wait for their moment. "now": until the worker has ended the step that it writes and the item that

@@ -158,9 +158,11 @@ class _Rehearsal:
             case ev.SamplingChanged():
                 self._sampling(payload)
             case ev.SayQueued():
-                self.driver._queue.pop(payload.line, None)
+                known = self.driver._queue.pop(payload.line, None)
                 if payload.text:
-                    self.driver._queue[payload.line] = WaitingLine(payload.worker, payload.text, payload.when)
+                    listener = self.driver._listener(payload.worker)
+                    since = known.since if known else listener.sampled if listener else 0
+                    self.driver._queue[payload.line] = WaitingLine(payload.worker, payload.text, payload.when, since)
             case ev.CallsGuided():
                 self.driver.guide.offer(map(Signature.from_json, payload.tools))
             case ev.CallPlanned():
@@ -438,6 +440,10 @@ class _Rehearsal:
         run, driver, worker = self.run, self.driver, self.run.space.workers[name]
         if not self.since[name] or run.closing:
             raise UsageError(f"{name} has said nothing since it was last given something: there is nothing to replace.")
+        if (takes := run.length(text)) > (room := run.room(name)):
+            raise UsageError(
+                f"The words for {name} take {takes:,} tokens, and there is room for {room:,}: shorten them."
+            )
         run.engine.freeze(worker.own)
         kept = worker.own.length - (self.since[name] - len(worker.pending))
         old = worker.own

@@ -217,6 +217,21 @@ def test_a_seed_for_all_workers_lets_no_two_draw_alike(engine: Engine) -> None:
     assert bob == 8
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "independent"])
+def test_words_that_are_too_long_are_cut_with_a_note_and_end_nobody(layout: str, paragraphs: Engine) -> None:
+    with Scene(paragraphs, "Alice", "Bob", layout=layout) as scene:
+        scene.step()
+        scene.driver.pause()
+        scene.driver.queue("line-1", "Bob", "word " * 2000, "now")
+        scene.driver.resume()
+        for _ in range(3):
+            scene.step()
+        (told,) = scene.injected("person")
+        assert told.text.endswith(" more characters])")
+        assert 200 < len(told.ids) < 1000
+        assert "out_of_budget" not in [one.state for one in scene.of(ev.WorkerStateChanged)]
+
+
 ADDED = (
     ["# Alice\n", "I take 1", ": What?\n\n", "Answer 1: 5\n\n", "Done."],
     ["(And how?)", "I take 2: And how?\n\n", "Answer 2: so\n\n"],

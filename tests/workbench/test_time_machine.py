@@ -6,6 +6,7 @@ Neighbours: `workbench.rehearsal`, `workbench.comparing`; `test_replay.py` for t
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -45,7 +46,11 @@ def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def of(run: Any, kind: type, *, until: float = float("inf")) -> list[Any]:
-    return [one.payload for one in run.events() if isinstance(one.payload, kind) and one.seq < until]
+    return [
+        one.payload
+        for one in itertools.takewhile(lambda one: one.seq < until, run.events())
+        if isinstance(one.payload, kind)
+    ]
 
 
 def chosen(run: Any) -> dict[str, list[int]]:
@@ -327,6 +332,23 @@ def test_a_fork_knows_at_once_who_works_and_which_lines_wait(slow: tuple[Workben
     assert child.wait(LIMIT_S)
     assert child.status == "solved", child._error
     assert [one.text for one in of(child, ev.TextInjected) if one.source == "person"] == ["(Stay.)"]
+
+
+def test_words_that_wait_wait_as_long_in_a_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.driver.LONG_STEP", 30)
+    model = str(save(tmp_path / "model", *SLOW, max_positions=20_000))
+    with Workbench(model, data_dir=tmp_path, memory="none") as bench:
+        run = bench.run("What?")
+        next(one for one in run.events() if getattr(one.payload, "step", 0) == 40)
+        run.say("Go.", worker="Bob")
+        queued = next(one for one in run.events() if isinstance(one.payload, ev.SayQueued))
+        step = next(one.payload.step for one in run.events(queued.seq) if isinstance(one.payload, ev.TokensAdded))
+        said = []
+        for one in (run, run.fork(step)):
+            heard = next(event for event in one.events() if getattr(event.payload, "source", "") == "person")
+            said.append(max(step.step for step in of(one, ev.TokensAdded, until=heard.seq)))
+            one.stop()
+        assert said[0] == said[1] >= step + 25
 
 
 def test_a_tool_that_was_taken_away_stays_away(tmp_path: Path) -> None:

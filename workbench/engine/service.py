@@ -236,8 +236,11 @@ def _listening(place: Place, service: Service) -> _Server:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it comes out of JSON."""
-    return json.loads(json.dumps(value, default=str))
+    """A value as it comes out of JSON, as text where it has no form there."""
+    try:
+        return json.loads(json.dumps(value, default=str))
+    except (TypeError, ValueError, RecursionError):  # keys that are no text, or something that holds itself
+        return str(value)
 
 
 def _resident_bytes() -> int:

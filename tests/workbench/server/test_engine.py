@@ -19,6 +19,7 @@ from scripted_model import call, save
 from toolsets.policy import CallPolicy
 from workbench import Workbench
 from workbench.engine.client import EngineClient
+from workbench.engine.service import _plain
 from workbench.errors import EngineError, UsageError
 from workbench.log import RunLog
 
@@ -191,3 +192,10 @@ async def test_a_run_is_forked_resumed_and_compared_over_rest(
     assert {pair["name"] for pair in found["workers"]} == {"Alice", "Bob"}
     proof = await post(jp_fetch, "runs", child, "prove")
     assert proof["proved"], proof
+
+
+def test_a_result_that_json_has_no_form_for_comes_as_text() -> None:
+    assert _plain({(1, 2): 3}) == "{(1, 2): 3}"
+    endless: list[Any] = []
+    endless.append(endless)
+    assert _plain(endless) == "[[...]]"
