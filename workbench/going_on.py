@@ -45,7 +45,9 @@ def resumed(bench: Workbench, run_id: str) -> Run:
 
     writer = bench.log.reopen_run(run_id)
     try:
-        before, _ = past_of(bench.log.events(run_id), None)
+        before, stopping = past_of(bench.log.events(run_id), None)
+        if stopping:
+            raise UsageError(f"Run {run_id} was being stopped when its engine ended: fork it to go on from a step.")
         past = Past(before, [], "It was running when the engine ended.", resumed=True)
         _check(bench.model, past)
         run = Run(bench, run_id, writer, _settings(bench.settings, past.started), past.started.task)

@@ -417,6 +417,20 @@ def test_a_fork_of_a_fork_shares_no_block_that_is_another_one(tmp_path: Path, mo
     assert shared
 
 
+def test_a_run_that_was_being_stopped_is_not_resumed_but_forked(tmp_path: Path) -> None:
+    model = paragraphs(tmp_path)
+    with Workbench(model, workers=1, data_dir=tmp_path, max_tokens=3, memory="none") as bench:
+        whole = bench.run("What?")
+        assert whole.wait(LIMIT_S)
+        begun = [one.payload for one in whole.events() if getattr(one.payload, "step", 0) < 3]
+        with bench.log.open_run("killed", "What?", model) as writer:
+            for payload in (*begun[:9], ev.Steered("stop", {}), ev.WorkerStateChanged("Alice", "stopped")):
+                writer.append(payload)
+        with pytest.raises(UsageError, match="being stopped when its engine ended: fork it"):
+            bench.resume("killed")
+        assert bench.fork("killed").answer == whole.answer
+
+
 def test_a_run_that_broke_off_when_its_budget_was_spent_goes_on_to_its_answer(tmp_path: Path) -> None:
     model = paragraphs(tmp_path)
     with Workbench(model, workers=1, data_dir=tmp_path, max_run_tokens=1, memory="none") as bench:
