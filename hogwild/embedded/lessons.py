@@ -76,14 +76,21 @@ HINTED = Sheets(
 SHARED = Scope((3, 8), {"call": 0.5, "uses": 0.2, "plan": 0.15, "refusal": 0.15}, lines=0.8, misleading=(0, 1))
 TOGETHER = Sheets(0.18, SHARED, habits=CHECKED)
 
+TYPED = Sheets(
+    0.12,
+    Scope(
+        (1, 4), {"sum": 0.5, "several": 0.2, "call": 0.2, "refusal": 0.1}, listed={"all": 0.6, "few": 0.2, "eight": 0.2}
+    ),
+)
+
 EASY = Stage(1.0, {2: 1.0}, {"contiguous": 1.0}, (Sheets(1.0, items=(1, 2), renamed=0.0),))
 """One or two single calls by two workers."""
 WHOLE_WORLD = (
     FIRST_STEPS,
-    Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, NEAR, HINTED, TOGETHER)),
+    Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, NEAR, HINTED, TOGETHER, TYPED)),
 )
 """From random weights to everything."""
-WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, NEAR, HINTED, TOGETHER)),)
+WIDEN = (Stage(1.0, ALL, LAYOUT_SHARES, (SINGLE, MANY, LONG, PLANS, UNSEEN, ALIKE, NEAR, HINTED, TOGETHER, TYPED)),)
 """For a model that solves single calls already."""
 MEND = (
     Stage(
@@ -94,7 +101,8 @@ MEND = (
             replace(SINGLE, weight=0.1),
             replace(MANY, weight=0.03),
             replace(LONG, weight=0.01),
-            Sheets(0.3, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
+            replace(TYPED, weight=0.6),
+            Sheets(0.26, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
             replace(UNSEEN, weight=0.08),
             replace(ALIKE, weight=0.1),
             replace(NEAR, weight=0.2),

@@ -52,6 +52,10 @@ QUESTIONS: Final = {
         "How many people live in {s}?", "What year did {s} end?", "Describe {s} in two words.", "How tall is {s}?",
         "Who owns the {w}?", "Remind me to buy a {w}.", "What is a {w}?", "List three facts about {s}.",
         "Turn on the {w}.", "Which {w} is the best?", "Can {s} fly?", "Which country is next to {s}?",
+        "Hello.", "Hello", "Hi.", "Hi there!", "Hey", "Good morning.", "Thank you.", "Thanks!", "Help", "Who are you?",
+        "What can you do?", "How are you?", "Are you there?", "Test", "sqrt({n})", "The square root of {n}", "{n}!",
+        "{n} factorial", "log({n})", "sin({n})", "cos({n})", "{n}", "{w}", "{w}?",
+        "Round {n}.", "Is {n} odd?", "Random number", "What time is it?", "ok",
         "Find me a picture of {s}.", "Tell a story about a {w}.", "Where does {s} come from?", "Teach me {s}.",
     ),
     "held_out": (
@@ -104,7 +108,9 @@ def draw_outside(draw: Draw) -> str:
     s, t = draw.rng.sample(SUBJECTS[split], 2)
     if not draw.held_out and draw.rng.random() < 0.4:
         s, t = draw.word().capitalize(), draw.word().capitalize()
-    return draw.cased(draw.rng.choice(QUESTIONS[split]).format(s=s, t=t, w=draw.word()))
+    w = draw.word()
+    n = 0 if draw.held_out else draw.whole(3)  # held-out questions have no numbers
+    return draw.cased(draw.rng.choice(QUESTIONS[split]).format(s=s, t=t, w=w, n=n))
 
 
 def skip_line(rng: random.Random, held_out: bool, number: int) -> str:

@@ -175,10 +175,10 @@ def draw_rounds(draw: Draw) -> Task:
     """A question whose second call can be chosen only when the first one's result is known."""
     while True:
         try:
-            plan = _Plan(draw)
+            plan = Plan(draw)
             n = draw.whole(3, least=2)
             condition = plan.call("is_prime", {"n": n})
-            yes, no = _Plan(draw), _Plan(draw)
+            yes, no = Plan(draw), Plan(draw)
             nouns = [one.free(draw.rng.choice(("add", "subtract", "multiply", "remainder", "digit_sum", "gcd")))
                      for one in (yes, no)]  # fmt: skip
         except Broken:
@@ -188,7 +188,7 @@ def draw_rounds(draw: Draw) -> Task:
         return Task(draw.cased(text), ((condition,), tuple(chosen.calls)), chosen.calls[0].result)
 
 
-class _Plan:
+class Plan:
     """Calls under way: each is run as it is drawn, with what its references stand for."""
 
     def __init__(self, draw: Draw) -> None:
@@ -266,7 +266,7 @@ def _wording(draw: Draw, bank: Mapping[str, Sequence[str]]) -> str:
     return text
 
 
-def _fill(plan: _Plan, template: str, nouns: list[str], references: list[tuple[str, ...]]) -> str:
+def _fill(plan: Plan, template: str, nouns: list[str], references: list[tuple[str, ...]]) -> str:
     """Fill `{1}` with nouns that are there, and `{2:x}` with a call on what x stands for.
 
     references[k]: what the k-th place's names stand for, or () where its noun is there already.
@@ -288,7 +288,7 @@ def _fill(plan: _Plan, template: str, nouns: list[str], references: list[tuple[s
 
 
 def _chain(draw: Draw, length: int) -> Task:
-    plan = _Plan(draw)
+    plan = Plan(draw)
     first = plan.free(draw.rng.choice(_FIRST))
     question = _fill(plan, _wording(draw, CHAINS), [first], [(), ("$1",)])
     template = ""
@@ -300,13 +300,13 @@ def _chain(draw: Draw, length: int) -> Task:
 
 
 def _fan(draw: Draw) -> Task:
-    plan = _Plan(draw)
+    plan = Plan(draw)
     nouns = [plan.numeric(), plan.numeric()]
     return plan.task(_fill(plan, _wording(draw, FANS), nouns, [(), (), ("$1", "$2")]))
 
 
 def _fan_of_three(draw: Draw) -> Task:
-    plan = _Plan(draw)
+    plan = Plan(draw)
     nouns = [plan.numeric(), plan.numeric(), plan.numeric()]
     text = _wording(draw, FANS_OF_THREE)
     tool = "median" if "median" in text or "middle" in text else "mean"
@@ -315,7 +315,7 @@ def _fan_of_three(draw: Draw) -> Task:
 
 
 def _diamond(draw: Draw) -> Task:
-    plan = _Plan(draw)
+    plan = Plan(draw)
     first = plan.numeric()
     template = _wording(draw, DIAMONDS)
     return plan.task(_fill(plan, template, [first], [(), ("$1",), ("$1",), ("$2", "$3")]))

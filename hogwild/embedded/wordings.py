@@ -64,6 +64,7 @@ WORDINGS: dict[str, Wordings] = {
             "<Yesterday|On Monday|In May> {who} <sold|picked|read|made> {a} {thing}, and <today|on Tuesday|in June> {b}. <How many is that together|What is the total|How many in all>?", "There are {a} {thing} <on the table|in the bag|here> and {b} <in the drawer|in the box|there>. How many {thing} <are there together|is that|are there overall>?",
             "<A ticket|A lamp|Lunch|The bus> costs {a} euros <and|,> <a book|a cup|dinner|the train> <costs |>{b}[ euros]. <What do I pay together|How much is it for both|What is the sum>?",
             "<By|With> {b} more than {a}, <what is it|how many is that>?", "{who} walks {a} km and then {b} km more. How far <is that|does {who} walk> <in all|altogether>?", "{a} and {b}<: sum|: total|, summed|, added up>?",
+            "{a} {b} sum", "sum {a} {b}", "add {a} {b}", "{a}+{b}",
         ),
     ),
     "subtract": Wordings(
@@ -78,6 +79,7 @@ WORDINGS: dict[str, Wordings] = {
             "{who} had {a} {thing}. {friend} took {b}[ of them][ away]. How many <remain|are left|are still there|{thing} are left>?", "<A shop|A box|A bus|The store> <had|holds|has> {a} {thing} and <sells|loses> {b}. How many <remain|are left over|are there now>?",
             "{who} <has|saved|owns> {a} euros and <spends|pays> {b}. How <much|many euros> <is left|are left|remains>?", "How much <bigger|larger|more> is {a} than {b}?", "By how much <is {a} greater than {b}|does {a} exceed {b}>?", "{who} is {a} years old and {friend} is {b}. How many years <are between them|older is {who}>?",
             "{a} and {b}<: difference|, what is the difference>?", "A rope of {a} m <loses|is shortened by> {b} m. How long is it <now|then>?",
+            "{a}-{b}", "{a} less {b}", "minus: {a}, {b}",
         ),
     ),
     "multiply": Wordings(
@@ -91,6 +93,7 @@ WORDINGS: dict[str, Wordings] = {
             "{who} <has|packs|fills|buys> {a} <boxes|bags|baskets|crates|packs> <of|with> {b} {thing}[ each][ in each]. How many {thing} <are there|is that|does {who} have> <in all|altogether|in total>?", "<Each|Every> <box|bag|tray|shelf|crate> <holds|has|contains> {b} {thing}. How many {thing} <are in|do> {a} <of them|boxes hold|bags hold>?",
             "There are {a} <tables|rows|shelves|classes|teams> <with|of> {b} <{thing}|people|pupils|players> each. How many <{thing}|are there|is that> <in total|altogether|overall>?", "One <ticket|lamp|book|cup> costs {b} euros. <What|How much> do {a} <of them|cost together|pieces cost>?",
             "{who} <works|reads|runs|earns> {b} <hours|pages|km|euros> <a|per|each> <day|week>. How many <is that|in all> <in|after> {a} <days|weeks>?", "A <garden|room|field> is {a} m long and {b} m wide. <What is its area|How big is the area>?", "{a} and {b}<: product|, multiplied|, what is the product>?", "How many {thing} are {a} <bags|boxes> of {b}[ {thing}]?",
+            "{a}*{b}", "{a}x{b}", "multiply {a} {b}", "{a} by {b} product",
         ),
     ),
     "divide": Wordings(
@@ -104,6 +107,7 @@ WORDINGS: dict[str, Wordings] = {
             "{who} <shares|splits|divides> {a} {thing} <equally |fairly |>among {b} <friends|children|people|cats>. How many <{thing} |>does each <get|have|receive>?", "{b} <children|people|cousins|players|workers> <share|split> {a} <{thing}|euros|litres> <equally|fairly|evenly>. <How many|How much|What> <does each one get|is one share|goes to each>?",
             "{a} {thing} <go|are put|are packed> <evenly |equally |>into {b} <boxes|bags|rows>. How many <per|in one|are in each> <box|bag|row>?", "{b} <tickets|lamps|books|cups> cost {a} euros. <What|How much> <is one|does one cost>?", "{who} <drives|walks|runs> {a} km in {b} hours. How many km <is that per hour|per hour>?",
             "How often does {b} <fit|go> into {a}?", "How many times <is {b} contained in {a}|does {a} contain {b}>?", "{a} and {b}<: quotient|, divided>?", "A <board|cable|tape> of {a} m is <sawn|cut> into {b} <equal |>pieces. How long is one?",
+            "{a}/{b}", "divide {a} {b}", "{a}:{b}", "{a} div {b}",
         ),
     ),
     "power": Wordings(
@@ -115,6 +119,7 @@ WORDINGS: dict[str, Wordings] = {
             "<Raise|Lift|Take> {base} to <the power|the exponent|the {exponent}th power, that is> {exponent}<.|, please.>", "<When|If|Suppose> {base} is <raised to|put to|taken to> [the power ]{exponent}<,|:> <what comes out|what is the result|how much is it>?", "<Use|Take> {exponent} as <the |>exponent and {base} as <the |>base<.|. What comes out?>",
             "<With|For> base {base} and exponent {exponent}<,|:> <compute|find|what is> the power<.|?>", "<The exponent is|Exponent> {exponent}<,| and> <the base is|base> {base}<.|:> <What is the power?|Compute it.|What comes out?>", "How <much|large> is {base} <^|**|to the power> {exponent}?",
             "A <population|colony|sum> grows {base} times each <day|year>. By what factor <does it grow|is it bigger> in {exponent} <days|years>?", "{base} times itself, {exponent} <factors|times> in all<?|: what is it?>", "<Apply|Put> [the ]exponent {exponent} to [the ]<base|number> {base}<.|, please.>",
+            "{base}^{exponent}", "{base}**{exponent}", "power {base} {exponent}", "pow {base} {exponent}",
         ),
     ),
     "percent_of": Wordings(
@@ -126,6 +131,7 @@ WORDINGS: dict[str, Wordings] = {
             "<Take|Get|Find> {percent} <%|percent> <of|from> {value}<.|!|, please.>", "<Of|From|Out of> {value}<, take|, find|: what is|, what is> {percent} <%|percent>?", "<If|When|Suppose> <something|the whole|a price|all> is {value}<,|:> <what|how much> is {percent} <%|percent> of it?", "{who} <earns|has|gets> {value} euros and <spends|saves|gives away|pays> {percent} <%|percent>[ of it]. How much is <that|it>?",
             "<A|The> <coat|phone|lamp|bed|car> costs {value} euros <and|;> <the tax|the tip|the discount|the deposit|the fee> is {percent} <%|percent>. How <much|many euros> is <that|the tax|the discount|the fee>?", "<A town|A school|A club|A village> has {value} <people|members|pupils> and {percent} <%|percent> [of them ]<swim|sing|are ill|ride bikes>. How many <is that|are they>?",
             "{who} gets <a discount of {percent} <%|percent>|{percent} <%|percent> off> on <a|the> <lamp|table|ticket|shirt> of {value} euros. How much <does {who} save|is the discount|is taken off>?", "{value} <{thing}|euros>, {percent} <%|percent><: how many|: how much|, what is that>?", "Interest is {percent} <%|percent> on {value} euros. How much <interest is that|is the interest>?",
+            "{percent}% {value}", "{percent}% of {value}[ =[ ?]]", "{percent} pct of {value}",
         ),
     ),
     "gcd": Wordings(
@@ -137,6 +143,7 @@ WORDINGS: dict[str, Wordings] = {
             "<What|Which> is the <largest|greatest|biggest> <number|integer> <dividing|that divides|which divides> [both ]{a} and {b}[ evenly| without rest]?", "By what <largest|greatest|biggest> number can {a} and {b} both be divided?", "{a} and {b}<: gcd|, what is their gcd|: greatest common divisor|, largest common factor>?",
             "<If|When> {a} and {b} are factored<,|:> what is their <largest|greatest> common factor?", "{who} <wants|has> to cut <ropes|boards> of {a} m and {b} m into <equal pieces|pieces of one length> as long as possible<. How long is a piece|. What is the greatest length>?", "<Reduce|To reduce> the fraction {a}/{b}<: by which greatest common divisor|, which gcd do I need>?",
             "<Find|Give> the <gcd|greatest common factor|greatest common divisor>: {a}<,| and> {b}.", "What is the <highest|greatest|largest> factor [that ]{a} and {b} <share|have in common>?",
+            "gcd {a} {b}", "gcd of {a},{b}", "gcd: {a}, {b}",
         ),
     ),
     "lcm": Wordings(
@@ -148,6 +155,7 @@ WORDINGS: dict[str, Wordings] = {
             "<What|Which> is the <smallest|least|lowest> <number|integer> <divisible by|that can be divided by> [both ]{a} and {b}?", "<What|Which> <smallest|least|lowest> number do {a} and {b} both divide?", "{a} and {b}<: lcm|, what is their lcm|: least common multiple|, smallest common multiple>?",
             "One <bell|lamp|bus> <rings|flashes|comes> every {a} <minutes|seconds> and another every {b}. After how many <minutes|seconds> do they <ring|meet|come> together <again|next>?", "<Find|Give> the <lcm|least common multiple|smallest common multiple>: {a}<,| and> {b}.", "What is the <lowest|least|smallest> multiple [that ]{a} and {b} <share|both have>?",
             "The fractions 1/{a} and 1/{b} need which <least|smallest|lowest> common <denominator|multiple>?",
+            "lcm {a} {b}", "lcm of {a},{b}", "lcm: {a}, {b}",
         ),
     ),
     "remainder": Wordings(
@@ -159,6 +167,7 @@ WORDINGS: dict[str, Wordings] = {
             "<When|If> <I|we|someone> <divide|divides> {a} by {b}<,|:> <what is left over|what remains|what is the remainder|which rest stays>?", "<Divide|Split> {a} by {b}<.|:> <What is the remainder|What remains|What is left over|Which rest is there>?", "{who} packs {a} {thing} into <boxes|bags|rows> of {b}. How many <{thing} |>are left <over|unpacked|at the end>?",
             "{a} {thing} are shared <equally |fairly |>among {b} <children|people>. How many are left <over|at the end>?", "<With|In> whole numbers, {a} by {b} leaves <which|what> <rest|remainder>?", "What <rest|remainder> does {a} <give|have|leave> <by|modulo|when divided by> {b}?", "{a} and {b}<: remainder|, what is the remainder>?",
             "<Teams|Groups> of {b} are made from {a} <pupils|players>. How many <are left without a team|remain over|are left over>?",
+            "{a}%{b}", "{a} mod {b}[ =[ ?]]", "{a}mod{b}", "mod {a} {b}", "{a}/{b} remainder",
         ),
     ),
     "is_prime": Wordings(
@@ -168,6 +177,7 @@ WORDINGS: dict[str, Wordings] = {
         questions=(
             "Is {n} <prime|a prime|a prime number>[ or not| or composite]?", "Is the <number|integer> {n} [a ]prime?", "{n}<: prime|, prime|: prime or not|, prime or composite|: is that prime>?", "<Check|Test|Tell me|Say|Decide|Find out> <if|whether> {n} is <prime|a prime>[, please].", "<Prime|Prime number>: {n}?", "Would you call {n} <prime|a prime number>?",
             "<Do|Can> only 1 and {n} divide {n}?", "{who} <says|thinks|claims> [that ]{n} is <prime|a prime>. Is <that true|that right|it>?", "Are there no divisors of {n} <but|except> 1 and itself?", "Is {n} among the prime numbers?", "<Could|Can> {n} be <prime|a prime number>?",
+            "prime {n}", "{n} prime", "<is|is it> {n} prime", "{n}: prime", "isprime {n}",
         ),
     ),
     "digit_sum": Wordings(
@@ -177,6 +187,7 @@ WORDINGS: dict[str, Wordings] = {
         questions=(
             "<Add|Sum|Add up|Sum up> [all ]the digits <of|in> {n}<.|!|, please.>", "<When|If> <I|we|someone> <add|adds|sum> <up the|the single> digits <of|in> {n}<,|:> <what comes out|what is it|how much is it>?", "What do the <digits|figures> <of|in> {n} <add up to|sum to|make|give> [together]?", "{n}<: digit sum|, digit sum|: cross sum|, sum of digits|: add the digits>?",
             "<Write|Take> {n} and add its digits<.|. What do you get?>", "{who} adds <the|all> digits of <the house number|the code|the number> {n}. What <does {who} get|comes out>?", "How <much|big> is the <digit sum|cross sum> <of|for> {n}?",
+            "digit sum {n}", "digitsum {n}", "sum digits {n}", "cross sum {n}",
         ),
     ),
     "days_between": Wordings(
@@ -187,6 +198,7 @@ WORDINGS: dict[str, Wordings] = {
             "How many days <are there|is it|are|lie|pass> <from|between> {start} <to|and|till> {end}?", "How many days <after|later than> {start} is {end}?", "How many days before {end} is {start}?", "{start} <to|till|-> {end}<: how many days|, in days|: days>?", "<Count|Find|Give> the days <from|between> {start} <to|and|till> {end}.",
             "{who}'s <holiday|trip|course|project|rent> <starts|begins> on {start} and <ends|is over|finishes> on {end}. How many days <is that|does it last|does it take>?", "Today is {start}<.| and> <The|the> <exam|party|concert|move> is on {end}. How many days <are left|is it|to go>?", "<A|The> <letter|parcel|ship> <left|was sent> on {start} and <arrived|came> on {end}. How many days did it <take|travel>?",
             "<If|When> it is {start} now, how many days <are left|remain|is it> until {end}?", "It was {start} and now it is {end}. How many days have <passed|gone by>?",
+            "days {start} to {end}", "{start} to {end} days", "{start} - {end} in days", "days between {start}, {end}",
         ),
     ),
     "add_days": Wordings(
@@ -197,6 +209,7 @@ WORDINGS: dict[str, Wordings] = {
             "<Which|What> <date|day> is [it ]{days} days <after|from|past> {day}?", "<Add|Count> {days} days <to|from|on from> {day}<.|!|, please.>", "<From|Counting from> {day}<, go|, count|, move> {days} days <on|ahead|forward><.|. Which date is it?>", "<In|After> {days} days<, counted from|, from|, starting at> {day}<,|:> <what|which> date <is it|do we have>?", "{day} <+|and then> {days} days<: date|, which date|?>?",
             "Today is {day}. <What|Which> date <is it|will it be|do we have> in {days} days?", "{who} <books|borrows a book|starts a diet|orders> on {day} <for|and waits> {days} days. <When|On which date> <is it over|does it end>?", "<A|The> <parcel|course|repair> <takes|lasts|needs> {days} days <from|starting on> {day}. <When|On what date> is it <done|there|over>?",
             "{days} days <after|later than> {day}<: what date is it|: which date|, what is the date>?", "<A bill|An offer> of {day} <is due|ends> {days} days <later|after that>. <On what|Which> date is <that|it>?",
+            "{day}+{days} days", "{day} + {days}d", "{days} days after {day}", "{day} plus {days}",
         ),
     ),
     "weekday": Wordings(
@@ -206,6 +219,7 @@ WORDINGS: dict[str, Wordings] = {
         questions=(
             "<What|Which> <day of the week|weekday> <is|was|will be|falls on> {day}?", "<On|At> <what|which> <day of the week|weekday> <is|was|falls|fell|does> {day}[ fall]?", "{day}<: weekday|, weekday|: which weekday|, what day of the week|: what weekday is it>?", "Is {day} a Monday, a Tuesday or <what|which day>?", "{who} was born on {day}. <What|Which> <weekday|day of the week> <was that|was it>?",
             "<A|The> <party|meeting|wedding|race> is on {day}. <What|Which> <weekday|day of the week> is <that|it>?", "<Tell|Give> me <the|its> weekday: {day}.", "Which <day|weekday>, from Monday to Sunday, is {day}?", "<If|When> the date is {day}, <what|which> weekday is it?",
+            "weekday {day}", "{day} weekday", "what day is {day}", "day of week {day}",
         ),
     ),
     "reverse_text": Wordings(
@@ -216,6 +230,7 @@ WORDINGS: dict[str, Wordings] = {
             "<Reverse|Turn around|Flip|Mirror|Invert> [the word |the text |the letters of ]{text}<.|!|, please.>", "<Write|Spell|Read|Say|Type> [the word ]{text} <backwards|in reverse|from back to front|from the end><.|, please.>", "What is [the word ]{text} <backwards|reversed|in reverse|from back to front>?", "<How|What> <does|is> {text} <read|look|written|spelled> <backwards|from the end|from back to front>?",
             "<In reverse|From back to front|From the end>, <what is|how do you write|how does one write> {text}?", "<If|When> <you|we|I> <read|write|turn> {text} <backwards|around|from the end><,|:> what <do you get|comes out|stands there>?", "{text}<: backwards|, backwards|: reversed|, reversed|: reverse it>?", "{who} <writes|reads> {text} <backwards|in a mirror|from the end>. What <stands there|does {who} get|is it>?",
             "Last letter first: {text}<?|.>", "<Start|Begin> with the last letter: how <is|does one spell> {text}[ spelled]?",
+            "reverse {text}", "{text} backwards", "{text} reversed", "backwards: {text}", "reverse: {text}",
         ),
     ),
     "count_letter": Wordings(
@@ -225,6 +240,7 @@ WORDINGS: dict[str, Wordings] = {
         questions=(
             "How <often|many times> <is|does> [the letter ]{letter} <in|occur in|appear in|come up in|stand in> [the word ]{text}?", "How many [letters ]{letter} <are|are there|do you see|can be found> in [the word ]{text}?", "How many [letters ]{letter} does {text} <have|contain|hold>?", "<Count|Count up> [the letter |the letters |every ]{letter} in [the word ]{text}<.|!|, please.>",
             "{text}<: how many|, how many|: count the letter|: how often is> {letter}?", "<Looking at|Look at|Take> [the word ]{text}<, how many|: how many|. How many> [letters ]{letter} <are there|does it have>?", "<Which|What> number of [letters ]{letter} <does {text} have|is in {text}>?", "{who} <crosses out|paints|marks> every {letter} in {text}. How many are <that|they>?", "{letter} in {text}<: how often|, how many times|: count>?",
+            "{letter} in {text}", "count {letter} in {text}", "how many {letter} in {text}", "{text}: {letter}",
         ),
     ),
     "text_length": Wordings(
@@ -235,6 +251,7 @@ WORDINGS: dict[str, Wordings] = {
             "How many <letters|characters> <are there in|are in|does it take to write|make up|form> [the word ]{text}?", "How many <letters|characters> does [the word ]{text} <have|contain|consist of|count>?", "How long is [the word |the text ]{text}?", "<Count|Count up> <the|all|all the> <letters|characters> <of|in> [the word ]{text}<.|!|, please.>",
             "{text}<: length|, length|: how many letters|, how many letters|: how long is it|: number of letters>?", "<Looking at|Look at|Take> [the word ]{text}<, how many|: how many|. How many> <letters|characters> <has it|does it have|in all>?", "{who} writes {text}<,| with> one letter per <box|tile>. How many <boxes|tiles> <are needed|does {who} need>?", "What is the length of [the word ]{text}?",
             "<Of how many|With how many> <letters|characters> <is|does one write> {text}[ made]?",
+            "length {text}", "{text} length", "letters in {text}", "len {text}", "length: {text}",
         ),
     ),
     "convert_units": Wordings(
@@ -244,6 +261,7 @@ WORDINGS: dict[str, Wordings] = {
         questions=(
             "<Convert|Change|Turn|Translate|Express> {value} {unit} <to|into|in> {to}<.|!|, please.>", "How <many|much> {to} <are|is|make|are there in|go into> {value} {unit}?", "{value} {unit}<: how many|, how many|, how much is that in| = how many|: what is it in> {to}?", "<In|To> {to}<, what is|: what is|, how much is|, please convert> {value} {unit}?", "<What|How much> is {value} {unit} <in|when given in|when measured in> {to}?",
             "{who} <has|measures|reads> {value} {unit}<.| and wants {to}.> <How many {to}|How much in {to}|What is it in {to}> <is that|?>?", "<If|When> <something|it> is {value} {unit}<, what is it in|, how much is it in|, how many is that in> {to}?", "<From|Go from> {unit} to {to}<: |, please: >{value}<.|?>", "The label <says|shows> {value} {unit}. <What|How much> is <that|it> in {to}?",
+            "{value} {unit} to {to}", "{value}{unit} in {to}", "{value}{unit} to {to}", "{value} {unit} = {to}",
         ),
     ),
     "mean": Wordings(
@@ -253,6 +271,7 @@ WORDINGS: dict[str, Wordings] = {
         questions=(
             "<Average|Take the mean of|Take the average of|Average out> {numbers}<.|!|, please.>", "What <do|would> {numbers} <average|average to|make on average>?", "{numbers}<: mean|, mean|: average|, what is the average|: what is the mean|: on average>?", "On average, how <much|many> <is|are> {numbers}?", "{who} <got|scored|sold|measured|ran|counted> {numbers}[ points| {thing}| km]. <What is the average|What is the mean|How much is it on average|What was the average>?",
             "<If|When> the <values|marks|grades|prices|times> are {numbers}<,|:> what is <the|their> <average|mean>?", "The <rain|temperatures|prices|marks|times> <were|are> {numbers}. <What is the mean|What is the average|Give the average|And the mean>?", "<Here are|These are> <some|the> <values|numbers|data>: {numbers}. <What is the mean|Their average|What is the average>?", "Which <average|mean> do {numbers} have?",
+            "mean {numbers}", "average {numbers}", "avg {numbers}", "mean: {numbers}",
         ),
     ),
     "median": Wordings(
@@ -263,6 +282,7 @@ WORDINGS: dict[str, Wordings] = {
             "<Take|Find|Give|Get> the <median|middle value|middle number> <of|from> {numbers}<.|!|, please.>", "{numbers}<: median|, median|: middle value|, what is the median|: what is the median|: which is in the middle>?", "{who} <got|scored|sold|measured|ran|counted> {numbers}[ points| {thing}| km]. <What is the median|What is the middle value|Which value is the median|What was the median>?",
             "<If|When> the <values|marks|grades|prices|times> are {numbers}<,|:> what is <the|their> <median|middle value>?", "The <rain|temperatures|prices|marks|times> <were|are> {numbers}. <What is the median|Which one is in the middle|Give the median|And the median>?", "<Here are|These are> <some|the> <values|numbers|data>: {numbers}. <What is the median|Their median|Which is the middle one>?",
             "<Sort|Order|Line up> {numbers}<. Which is in the middle|. What stands in the middle|: which one is in the middle>?", "<Sorted|In order>, which of {numbers} <is|stands|lies> in the middle?", "Half of {numbers} <lie|are> below <what|which> <value|middle value>?",
+            "median {numbers}", "median: {numbers}", "middle of {numbers}",
         ),
     ),
 }

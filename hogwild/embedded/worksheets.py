@@ -9,6 +9,7 @@ Below: `phrases.py`, `wordings.py`, and `toolsets`, whose tools compute the answ
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -31,7 +32,11 @@ from toolsets.tool import Tool
 
 Split = Literal["train", "held_out"]
 
-UNFOLDED = 0.65  # of the training questions; the others are drawn from the phrase bank
+UNFOLDED = 0.63  # of the training questions; the others are drawn from the phrase bank,
+CALLED = 0.03  # or written as a call
+HURRIED = 0.15  # of the training questions are typed in a hurry
+WORDS_UP_TO_TWELVE = tuple("zero one two three four five six seven eight nine ten eleven twelve".split())  # noqa: SIM905
+NUMBER_WORDS = {str(number): word for number, word in enumerate(WORDS_UP_TO_TWELVE)}
 MAX_RESULT = 14  # characters: longer results would only teach copying
 UNITS = (("km", "mi", "m", "ft"), ("kg", "lb", "g", "oz"), ("l", "gal"), ("C", "F"), ("h", "min", "s"), ("cm", "in"))
 LONG_UNITS = (
@@ -59,7 +64,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question. kind: call, plan, rounds, uses, concept, made or refusal; see `world.py`.
+    """One question. kind: call, plan, rounds, sum, several, uses, concept, made or refusal; see `world.py`.
 
     rounds: the calls, round by round; none for a question that cannot be answered. answer: what the last call gives.
     says: what the worker says that it does, in one short sentence. needs: items whose answers it uses.
@@ -180,6 +185,17 @@ def single(
     return Item(number, question, answer, ((call,),), tool.description, failed, kind)
 
 
+def hurried(text: str, rng: random.Random) -> str:
+    """The same without what a person in a hurry leaves out: capitals, the last mark, articles."""
+    if rng.random() < 0.7:
+        text = text[0].lower() + text[1:]
+    if rng.random() < 0.7:
+        text = text.rstrip("?.!") or text
+    if rng.random() < 0.5:
+        text = re.sub(r"\b[Tt]he (?=[a-z]+ )", "", text)
+    return text.replace("what's ", "whats ") if rng.random() < 0.5 else text
+
+
 class Draw:
     """Draws questions, arguments and tool lists for one worksheet; the wordings of a split stay within it."""
 
@@ -199,8 +215,14 @@ class Draw:
             return self.wording(tool, shown), tool, arguments, result.text, failed
 
     def wording(self, tool: str, shown: dict[str, str]) -> str:
-        if not self.held_out and self.rng.random() < UNFOLDED:
-            return self.cased(self.unfolded(tool).format(**shown))
+        if not self.held_out and (form := self.rng.random()) < UNFOLDED + CALLED:
+            if form > UNFOLDED:
+                between = self.rng.choice((",", ", "))
+                return f"{tool}({between.join(shown.values())})"
+            pattern = self.unfolded(tool)
+            if "}th" not in pattern and self.rng.random() < 0.1:
+                shown = {name: NUMBER_WORDS.get(value, value) for name, value in shown.items()}
+            return self.cased(pattern.format(**shown))
         bank = PHRASES[tool]
         nouns = bank.nouns_held_out if self.held_out else bank.nouns_train
         questions = bank.questions_held_out if self.held_out else bank.questions_train
@@ -226,6 +248,8 @@ class Draw:
         return frame.replace("{x}", unfold(bank.nouns[pick], self.rng))
 
     def cased(self, text: str) -> str:
+        if not self.held_out and self.rng.random() < HURRIED:
+            return hurried(text, self.rng)
         return text[0].upper() + text[1:] if self.rng.random() < 0.9 else text
 
     def arguments(self, tool: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -237,7 +261,10 @@ class Draw:
         if isinstance(value, list):
             texts = [str(number) for number in value]
             last = self.rng.choice((" and ", ", ", ", ")) if len(texts) > 1 else ""
-            return ", ".join(texts[:-1]) + last + texts[-1]
+            between = ", "
+            if not self.held_out and self.rng.random() < 0.25:
+                between = last = self.rng.choice((",", " "))
+            return between.join(texts[:-1]) + last + texts[-1]
         if quotes and isinstance(value, str) and self.rng.random() < 0.3 and not value[0].isdigit():
             return f'"{value}"' if self.rng.random() < 0.6 else f"'{value}'"
         return str(value)

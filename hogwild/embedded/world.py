@@ -19,7 +19,8 @@ from hogwild.embedded.hints import Concept, draw_hinted, misleading, rendered
 from hogwild.embedded.made_tools import Kind, Made, make_shelf
 from hogwild.embedded.outside import REFUSAL, SAYS, add_line, draw_outside, skip_line
 from hogwild.embedded.phrases import FRAMES_HELD_OUT, FRAMES_TRAIN, PHRASES
-from hogwild.embedded.plans import SHAPES, Broken, draw_plan, draw_rounds
+from hogwild.embedded.plans import SHAPES, Broken, Task, draw_plan, draw_rounds
+from hogwild.embedded.typed import draw_several, draw_sum
 from hogwild.embedded.worksheets import MAX_RESULT, Call, Draw, Item, Line, Split, Worksheet, single
 from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
@@ -41,13 +42,14 @@ INVENTED_AGAIN: Final = 0.6
 class Scope:
     """What may occur on a worksheet.
 
-    items: least and most. kinds: weights of call, plan, rounds, uses, concept, made, absent, refusal. shapes: of plans.
-    listed: weights of how tools are listed: `all` built-in ones in their order, `few`, or the needed among `eight`.
-    given: the share of worksheets that show the concepts their questions need. misleading: least and most concepts
-    beside those. lines: the share of worksheets in which a person says something on the way. shelf: the split whose
-    made tools occur, by default the worksheet's own; so held-out wordings can be asked of tools that training shows.
-    words: how many words the tools of a training shelf share, as in `make_shelf`. near: the share of worksheets whose
-    eight tools are, beside the needed ones, those that share most words with the questions, as retrieval lists them.
+    items: least and most. kinds: weights of call, plan, rounds, sum, several, uses, concept, made, absent, refusal.
+    shapes: of plans. listed: weights of how tools are listed: `all` built-in ones in their order, `few`, or the
+    needed among `eight`. given: the share of worksheets that show the concepts their questions need. misleading:
+    least and most concepts beside those. lines: the share of worksheets in which a person says something on the
+    way. shelf: the split whose made tools occur, by default the worksheet's own; so held-out wordings can be asked
+    of tools that training shows. words: how many words the tools of a training shelf share, as in `make_shelf`.
+    near: the share of worksheets whose eight tools are, beside the needed ones, those that share most words with
+    the questions, as retrieval lists them.
     """
 
     items: tuple[int, int] = (2, 7)
@@ -118,9 +120,18 @@ class _Sheet:
         return single(number, text, self.need(name), arguments, answer, failed)
 
     def plan(self, number: int) -> Item:
-        task = draw_plan(self.draw, self.scope.shapes)
+        return self.planned(number, draw_plan(self.draw, self.scope.shapes), "plan")
+
+    def sum(self, number: int) -> Item:
+        return self.planned(number, draw_sum(self.draw), "sum")
+
+    def several(self, number: int) -> Item:
+        return self.planned(number, draw_several(self.draw), "several")
+
+    def planned(self, number: int, task: Task, kind: str) -> Item:
+        """An item of one round of calls."""
         says = self.says([call.tool for call in task.rounds[0]])
-        return Item(number, task.question, task.answer, task.rounds, says, kind="plan")
+        return Item(number, task.question, task.answer, task.rounds, says, kind=kind)
 
     def rounds(self, number: int) -> Item:
         task = draw_rounds(self.draw)

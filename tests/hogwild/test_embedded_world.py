@@ -285,7 +285,9 @@ def test_the_tool_of_an_absent_item_is_not_listed_and_the_item_is_refused() -> N
         listed = {tool.name for tool in sheet.tools}
         shelf = [made for made in shelf_of(seed, "train", 90) if made.noun]
         for item in sheet.items:
-            asked = {made.tool.name for made in shelf if made.noun.split("{")[0] in item.question.lower()}
+            # A question that was typed in a hurry has no articles.
+            said = item.question.lower().replace("the ", "")
+            asked = {made.tool.name for made in shelf if made.noun.split("{")[0].replace("the ", "") in said}
             assert bool(asked & listed) == bool(item.calls)
             assert bool(item.calls) != (item.answer == REFUSAL)
             refused += not item.calls

@@ -1,0 +1,183 @@
+"""Questions as people type them in a hurry: `3+4`, `(3+4)*2 =`, `gcd(84,126)`, two questions in one line.
+
+In: a `Draw`. Out: a `Task`: a sum with its calls in the order of precedence, or several questions with their answers
+joined; and text made hasty. Frames and joints that are held out are never trained on, nor are held-out numbers.
+Neighbours: `worksheets`, `plans`, `world`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from hogwild.embedded.plans import Broken, Plan, Task
+from hogwild.embedded.wordings import unfold
+from hogwild.embedded.worksheets import Draw
+
+FRAMES: Final = {
+    "train": (
+        "{x}", "{x}", "{x}", "{x}[ ]=[ ]", "{x}[ ]=[ ]?", "{x}<?|.|:|;|!>",
+        "<What is|What's|Whats|How much is|Find|Compute|Calculate|Calc|Solve|Evaluate|Work out|Eval|Result of|Give me> "
+        "{x}<?|.||>",
+        "<Please|Now|Quickly> <compute|calculate|solve|find> {x}[.]", "<Can|Could> you <solve|compute|do> {x}?",
+        "<The result of|The value of> {x}<?|.|>", "I need {x}[.]", "<Sum|Task|Problem|Exercise>: {x}",
+    ),
+    "held_out": ("How much does {x} make?", "{x} equals", "Tell me what {x} is.", "I would like to know {x}."),
+}  # fmt: skip
+JOINTS: Final = {
+    "train": (
+        "{q} {q}", "{q} {q}", "{q} <And|Also|Then|Next:|And then> {q}",
+        "<What is|What's|Find|Compute|Give me|Tell me> {n} and {n}<?|.|>",
+        "<What is|Find|Compute|Give me|Tell me> {n}, and <what is |find |also |then |>{n}<?|.|>",
+        "{n}<,|;| and| /> {n}[?]", "<Find|Compute|Give> both {n} and {n}.",
+    ),
+    "held_out": ("I would like to know {n}, and also {n}.", "Do you know {n}? And {n}?"),
+}  # fmt: skip
+JOINTS_OF_THREE: Final = {
+    "train": ("{q} {q} {q}", "{n}<,|;> {n}<,|;| and|, and> {n}[?]", "<What are|Find|Compute> {n}, {n} and {n}<?|.|>"),
+    "held_out": ("I would like to know {n}, {n}, and also {n}.",),
+}
+MAX_PART: Final = 10
+"""Characters of one answer among several."""
+
+Operand: TypeAlias = "int | float | Sum"
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """`left sign right`; tool: what computes it; binds: 1 for + and -, 2 for * and /, 3 for powers."""
+
+    sign: str
+    tool: str
+    binds: int
+    left: Operand
+    right: Operand
+
+
+_SIGNS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
+    "add": (("+",), 1),
+    "subtract": (("-", "-", "-", "−"), 1),
+    "multiply": (("*", "*", "*", "x", "×"), 2),
+    "divide": (("/", "/", "/", "÷"), 2),
+    "power": (("^", "**"), 3),
+}
+
+
+def draw_sum(draw: Draw, calls: int | None = None) -> Task:
+    """A sum of one to four operations, `calls` of them where that is given."""
+    while True:
+        size = calls or draw.rng.choices((1, 2, 3, 4), (0.5, 0.3, 0.14, 0.06))[0]
+        made, plan = _sum(draw, size), Plan(draw)
+        try:
+            _computed(plan, made)
+        except Broken:
+            continue
+        frame = unfold(draw.rng.choice(FRAMES[_split(draw)]), draw.rng)
+        return plan.task(frame.replace("{x}", _written(made, _spacing(draw.rng))))
+
+
+def draw_several(draw: Draw) -> Task:
+    """Two or three questions in one line; the answer has those of all of them."""
+    while True:
+        plan = Plan(draw)
+        bank = JOINTS if draw.rng.random() < 0.75 else JOINTS_OF_THREE
+        question = ""
+        try:
+            for piece in re.split(r"(\{[qn]\})", unfold(draw.rng.choice(bank[_split(draw)]), draw.rng)):
+                question += _part(draw, plan, piece == "{q}") if piece in ("{q}", "{n}") else piece
+        except Broken:
+            continue
+        answers = [call.result for call in plan.calls]
+        joined = f"{', '.join(answers[:-1])} and {answers[-1]}"
+        return Task(draw.cased(question), (tuple(plan.calls),), joined)
+
+
+def _split(draw: Draw) -> str:
+    return "held_out" if draw.held_out else "train"
+
+
+# Sums.
+
+
+def _sum(draw: Draw, calls: int) -> Sum:
+    """A tree of so many operations; what stands on both sides is drawn, too."""
+    rng = draw.rng
+    tool = rng.choices(list(_SIGNS), (0.3, 0.2, 0.28, 0.14, 0.08))[0]
+    signs, binds = _SIGNS[tool]
+    # An exponent is a number.
+    left = calls - 1 if tool == "power" or rng.random() < 0.65 else rng.randint(0, calls - 1)
+    sides: list[Operand] = []
+    for index, inner in enumerate((left, calls - 1 - left)):
+        if inner:
+            sides.append(_sum(draw, inner))
+        elif tool == "power":
+            sides.append(rng.randint(2, 9) if index else draw.whole(2, least=2))
+        else:
+            sides.append(_number(draw, first=index == 0))
+    return Sum(rng.choice(signs), tool, binds, sides[0], sides[1])
+
+
+def _number(draw: Draw, first: bool) -> int | float:
+    kind = draw.rng.random()
+    n = draw.whole(draw.rng.choice((1, 2, 2, 3, 4)))
+    if kind < 0.08:
+        return round(n + draw.rng.randint(1, 9) / 10, 1)
+    return -n if first and kind < 0.11 else n
+
+
+def _computed(plan: Plan, given: Operand) -> Any:
+    """The argument that stands for it: a number, or the reference of the call that gives it."""
+    if not isinstance(given, Sum):
+        return given
+    left, right = _computed(plan, given.left), _computed(plan, given.right)
+    names = ("base", "exponent") if given.tool == "power" else ("a", "b")
+    plan.call(given.tool, dict(zip(names, (left, right), strict=True)))
+    return f"${len(plan.calls)}"
+
+
+def _written(given: Operand, space: Callable[[], str]) -> str:
+    if not isinstance(given, Sum):
+        return str(given)
+    # 8 - (3 - 2) and 2 ^ (3 ^ 2) need what 8 + 3 - 2 does not; a negative number in front of a power does, too.
+    left = _bracketed(given.left, given.binds + (given.tool == "power"), space)
+    right = _bracketed(given.right, given.binds + 1, space)
+    return f"{left}{space()}{given.sign}{space()}{right}"
+
+
+def _bracketed(given: Operand, binds: int, space: Callable[[], str]) -> str:
+    text = _written(given, space)
+    return f"({text})" if isinstance(given, Sum) and given.binds < binds else text
+
+
+def _spacing(rng: random.Random) -> Callable[[], str]:
+    """What stands around a sign: mostly nothing, or a space throughout, or now this and now that."""
+    kind = rng.random()
+    return lambda: "" if kind < 0.55 else " " if kind < 0.85 else rng.choice(("", " "))
+
+
+# Several questions.
+
+
+def _part(draw: Draw, plan: Plan, question: bool) -> str:
+    """A question, or a noun phrase, and its call."""
+    if draw.rng.random() < 0.4:
+        made = _sum(draw, 1)
+        _computed(plan, made)
+        text = _written(made, _spacing(draw.rng))
+        frames = ("What is {x}?", "{x}?", "Compute {x}.", "How much is {x}?")
+        text = draw.rng.choice(frames).replace("{x}", text) if question else text
+    elif question:
+        text, tool, arguments, _, failed = draw.question()
+        if failed:
+            raise Broken
+        plan.call(tool, arguments)
+    else:
+        text = plan.numeric()
+        if plan.calls[-1].tool in ("mean", "median"):  # where does its list end?
+            raise Broken
+    if len(plan.calls[-1].result) > MAX_PART:
+        raise Broken
+    return text
