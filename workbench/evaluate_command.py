@@ -31,6 +31,7 @@ Seeds = Annotated[str, typer.Option(help="Held-out generator seeds, from:to (to 
 ABOUT = {
     "single": "Single calls, 4 to 6 items, 2 workers.",
     "plans": "Plans of 2 to 4 dependent calls, and second rounds.",
+    "typed": "Questions typed in a hurry: sums such as (3+4)*2, several in one line, no capitals and marks.",
     "unseen": "Tools that training never showed, against tools that it did.",
     "retrieved": "Only the 8 tools that the library finds, of more than 300.",
     "concepts": "Questions that need a concept, with the concepts in the prompt and without.",

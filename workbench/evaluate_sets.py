@@ -146,6 +146,12 @@ def _plans(seed: int) -> Trial:
     return Trial(sheet, tags=tags)
 
 
+def _typed(seed: int) -> Trial:
+    sheet = make_sheet(seed, Scope((2, 4), {"sum": 0.5, "several": 0.2, "hasty": 0.3}, listed={"all": 1.0}), "held_out")
+    sums = {item.number: f"{len(item.calls)} operation(s)" for item in sheet.items if item.kind == "sum"}
+    return Trial(sheet, tags=sums)
+
+
 def _made(seen: bool) -> Callable[[int], Trial]:
     scope = Scope((4, 6), {"made": 1.0}, listed={"eight": 1.0}, shelf="train" if seen else "held_out")
     return lambda seed: Trial(make_sheet(seed, scope, "held_out"))
@@ -263,6 +269,7 @@ def _one(trial: Callable[[int], Trial], figures: Callable[[Scores], list[Figure]
 SETS: Final[Mapping[str, EvaluationSet]] = {
     "single": _one(_single, lambda scores: [_correct(scores["all"], ">= 0.97"), _twice(scores["all"], "<= 0.02")]),
     "plans": _one(_plans, lambda scores: [_correct(scores["all"], ">= 0.9"), *_by_tag(scores["all"])]),
+    "typed": _one(_typed, lambda scores: [_correct(scores["all"], ">= 0.9"), *_by_tag(scores["all"])]),
     "unseen": EvaluationSet((Case("seen", _made(True)), Case("unseen", _made(False))), _unseen_figures),
     "retrieved": _one(_retrieved, _retrieved_figures),
     "concepts": EvaluationSet((Case("with", _concepts(True)), Case("without", _concepts(False))), _concept_figures),

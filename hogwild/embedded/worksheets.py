@@ -64,7 +64,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question. kind: call, plan, rounds, sum, several, uses, concept, made or refusal; see `world.py`.
+    """One question. kind: call, hasty, plan, rounds, sum, several, uses, concept, made or refusal; see `world.py`.
 
     rounds: the calls, round by round; none for a question that cannot be answered. answer: what the last call gives.
     says: what the worker says that it does, in one short sentence. needs: items whose answers it uses.

@@ -21,7 +21,7 @@ from hogwild.embedded.outside import REFUSAL, SAYS, add_line, draw_outside, skip
 from hogwild.embedded.phrases import FRAMES_HELD_OUT, FRAMES_TRAIN, PHRASES
 from hogwild.embedded.plans import SHAPES, Broken, Task, draw_plan, draw_rounds
 from hogwild.embedded.typed import draw_several, draw_sum
-from hogwild.embedded.worksheets import MAX_RESULT, Call, Draw, Item, Line, Split, Worksheet, single
+from hogwild.embedded.worksheets import MAX_RESULT, Call, Draw, Item, Line, Split, Worksheet, hurried, single
 from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
 from toolsets.parse import ToolCall
@@ -42,14 +42,14 @@ INVENTED_AGAIN: Final = 0.6
 class Scope:
     """What may occur on a worksheet.
 
-    items: least and most. kinds: weights of call, plan, rounds, sum, several, uses, concept, made, absent, refusal.
-    shapes: of plans. listed: weights of how tools are listed: `all` built-in ones in their order, `few`, or the
-    needed among `eight`. given: the share of worksheets that show the concepts their questions need. misleading:
-    least and most concepts beside those. lines: the share of worksheets in which a person says something on the
-    way. shelf: the split whose made tools occur, by default the worksheet's own; so held-out wordings can be asked
-    of tools that training shows. words: how many words the tools of a training shelf share, as in `make_shelf`.
-    near: the share of worksheets whose eight tools are, beside the needed ones, those that share most words with
-    the questions, as retrieval lists them.
+    items: least and most. kinds: weights of call, hasty, plan, rounds, sum, several, uses, concept, made, absent,
+    refusal. shapes: of plans. listed: weights of how tools are listed: `all` built-in ones in their order, `few`,
+    or the needed among `eight`. given: the share of worksheets that show the concepts their questions need.
+    misleading: least and most concepts beside those. lines: the share of worksheets in which a person says
+    something on the way. shelf: the split whose made tools occur, by default the worksheet's own; so held-out
+    wordings can be asked of tools that training shows. words: how many words the tools of a training shelf share,
+    as in `make_shelf`. near: the share of worksheets whose eight tools are, beside the needed ones, those that
+    share most words with the questions, as retrieval lists them.
     """
 
     items: tuple[int, int] = (2, 7)
@@ -118,6 +118,11 @@ class _Sheet:
     def call(self, number: int) -> Item:
         text, name, arguments, answer, failed = self.draw.question()
         return single(number, text, self.need(name), arguments, answer, failed)
+
+    def hasty(self, number: int) -> Item:
+        """A call whose question was typed in a hurry."""
+        text, name, arguments, answer, failed = self.draw.question()
+        return single(number, hurried(text, self.rng), self.need(name), arguments, answer, failed, "hasty")
 
     def plan(self, number: int) -> Item:
         return self.planned(number, draw_plan(self.draw, self.scope.shapes), "plan")

@@ -19,6 +19,8 @@ from hogwild.embedded.made_tools import FORMULAS, FORMULAS_HELD_OUT, make_shelf
 from hogwild.embedded.outside import ADDS, QUESTIONS, REFUSAL, SKIPS
 from hogwild.embedded.plans import CHAINS, CONDITIONS, DIAMONDS, FANS, FANS_OF_THREE, LONGER
 from hogwild.embedded.script import SLIP, STEADY, Habits, Lesson, call_text, plan_response, play
+from hogwild.embedded.typed import FRAMES, JOINTS, JOINTS_OF_THREE, draw_several, draw_sum
+from hogwild.embedded.wordings import as_expression
 from hogwild.embedded.worksheets import Draw, Item, Worksheet
 from hogwild.embedded.world import Scope, make_sheet, needed_tools, shelf_of
 from hogwild.layouts import COMBINED, CONTIGUOUS, INDEPENDENT, INTERLEAVED
@@ -36,7 +38,18 @@ from toolsets.standard import STANDARD
 
 EVERYTHING = Scope(
     (4, 7),
-    {"call": 0.2, "plan": 0.2, "rounds": 0.15, "uses": 0.2, "concept": 0.2, "made": 0.2, "refusal": 0.1},
+    {
+        "call": 0.2,
+        "hasty": 0.2,
+        "plan": 0.2,
+        "rounds": 0.15,
+        "sum": 0.3,
+        "several": 0.2,
+        "uses": 0.2,
+        "concept": 0.2,
+        "made": 0.2,
+        "refusal": 0.1,
+    },
     given=0.8,
     misleading=(0, 2),
     lines=0.5,
@@ -95,8 +108,43 @@ def test_the_calls_of_every_item_give_its_answer(split: Any) -> None:
         assert needed_tools(sheet) <= set(tools)
         for item in sheet.items:
             kinds.add(item.kind)
-            assert worked_out(item, tools) == ("" if item.answer == REFUSAL else item.answer)
+            given = "" if item.answer == REFUSAL else item.answer
+            assert worked_out(item, tools) == (item.calls[-1].result if item.kind == "several" else given)
     assert kinds == set(EVERYTHING.kinds)
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_a_sum_means_what_it_means_in_python(split: Any) -> None:
+    draw, calls = Draw(random.Random(split), split), set()
+    for _ in range(300):
+        task = draw_sum(draw)
+        signs = str.maketrans({"×": "*", "x": "*", "÷": "/", "−": "-"})
+        (sum_of,) = re.findall(r"[-(\d][-+*/^x×÷−().\d ]*", re.sub("[a-wyzA-Z']+", "", task.question))
+        written = sum_of.strip(" .").translate(signs).replace("^", "**")
+        meant = eval(written)
+        # Quotients are rounded to four places, on the way, too.
+        rounded = 0.05 * max(1, abs(meant)) if "/" in written else 0
+        assert float(task.answer) == pytest.approx(meant, rel=1e-9, abs=rounded)
+        calls.add(len(task.rounds[0]))
+    assert calls == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_several_questions_have_the_answers_of_all_of_them(split: Any) -> None:
+    draw, parts = Draw(random.Random(split), split), set()
+    for _ in range(60):
+        task = draw_several(draw)
+        (calls,) = task.rounds
+        assert re.split(r", | and ", task.answer) == [call.result for call in calls]
+        parts.add(len(calls))
+    assert parts == {2, 3}
+
+
+def test_what_is_typed_in_a_hurry_is_held_out_apart() -> None:
+    for bank in (FRAMES, JOINTS, JOINTS_OF_THREE):
+        trained = [as_expression(re.sub(r"\{[xqn]\}", "@", pattern)) for pattern in bank["train"]]
+        for pattern in bank["held_out"]:
+            assert not [one for one in trained if re.fullmatch(one, re.sub(r"\{[xqn]\}", "@", pattern))]
 
 
 def test_a_seed_always_gives_the_same_worksheet() -> None:
