@@ -79,7 +79,9 @@ TOGETHER = Sheets(0.18, SHARED, habits=CHECKED)
 TYPED = Sheets(
     0.12,
     Scope(
-        (1, 4), {"sum": 0.5, "several": 0.2, "call": 0.2, "refusal": 0.1}, listed={"all": 0.6, "few": 0.2, "eight": 0.2}
+        (1, 4),
+        {"sum": 0.5, "several": 0.25, "call": 0.18, "refusal": 0.07},
+        listed={"all": 0.6, "few": 0.2, "eight": 0.2},
     ),
 )
 
@@ -101,7 +103,7 @@ MEND = (
             replace(SINGLE, weight=0.1),
             replace(MANY, weight=0.03),
             replace(LONG, weight=0.01),
-            replace(TYPED, weight=0.6),
+            replace(TYPED, weight=1.0),
             Sheets(0.26, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
             replace(UNSEEN, weight=0.08),
             replace(ALIKE, weight=0.1),

@@ -69,7 +69,7 @@ _SIGNS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
 def draw_sum(draw: Draw, calls: int | None = None) -> Task:
     """A sum of one to four operations, `calls` of them where that is given."""
     while True:
-        size = calls or draw.rng.choices((1, 2, 3, 4), (0.5, 0.3, 0.14, 0.06))[0]
+        size = calls or draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1))[0]
         made, plan = _sum(draw, size), Plan(draw)
         try:
             _computed(plan, made)
@@ -122,7 +122,7 @@ def _sum(draw: Draw, calls: int) -> Sum:
 
 def _number(draw: Draw, first: bool) -> int | float:
     kind = draw.rng.random()
-    n = draw.whole(draw.rng.choice((1, 2, 2, 3, 4)))
+    n = draw.whole(draw.rng.choice((1, 1, 2, 2, 2, 3, 3, 4, 4, 7)))
     if kind < 0.08:
         return round(n + draw.rng.randint(1, 9) / 10, 1)
     return -n if first and kind < 0.11 else n

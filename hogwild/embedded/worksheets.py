@@ -220,7 +220,7 @@ class Draw:
                 between = self.rng.choice((",", ", "))
                 return f"{tool}({between.join(shown.values())})"
             pattern = self.unfolded(tool)
-            if "}th" not in pattern and self.rng.random() < 0.1:
+            if "}th" not in pattern and self.rng.random() < 0.25:
                 shown = {name: NUMBER_WORDS.get(value, value) for name, value in shown.items()}
             return self.cased(pattern.format(**shown))
         bank = PHRASES[tool]

@@ -86,14 +86,14 @@ def _counts(run: Any) -> dict[int, int]:
 
 def test_a_fork_with_words_another_temperature_and_a_seed_parts_and_is_proved(sampled: Any) -> None:
     _, run = sampled
-    child = run.fork(20, say="Begin with the last.", worker="Bob", sampling={"temperature": 2.5}, seed=11)
+    child = run.fork(20, say="Begin with the last.", worker="Bob", sampling={"temperature": 2.5}, seed=12)
     assert child.wait(LIMIT_S)
     assert [one.worker for one in of(child, ev.TextInjected) if one.source == "person"] == ["Bob"]
     assert {one.sampling["temperature"] for one in of(child, ev.SamplingChanged)[-2:]} == {2.5}
     assert child.prove(), str(child.prove())
     found = compare(list(run.events()), list(child.events()))
     assert (found.aligned.run, found.aligned.step) == (run.id, 20)
-    assert found.settings["seed"] == (5, 11)
+    assert found.settings["seed"] == (5, 12)
     assert any(pair.same_steps is not None for pair in found.workers)
     assert f"They part after step 20 of {run.id}." in str(found)
 
