@@ -108,9 +108,9 @@ def draw_outside(draw: Draw) -> str:
     s, t = draw.rng.sample(SUBJECTS[split], 2)
     if not draw.held_out and draw.rng.random() < 0.4:
         s, t = draw.word().capitalize(), draw.word().capitalize()
-    w = draw.word()
+    question, w = draw.rng.choice(QUESTIONS[split]), draw.word()
     n = 0 if draw.held_out else draw.whole(3)  # held-out questions have no numbers
-    return draw.cased(draw.rng.choice(QUESTIONS[split]).format(s=s, t=t, w=w, n=n))
+    return draw.cased(question.format(s=s, t=t, w=w, n=n))
 
 
 def skip_line(rng: random.Random, held_out: bool, number: int) -> str:
