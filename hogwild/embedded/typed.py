@@ -1,7 +1,7 @@
-"""Questions as people type them in a hurry: `3+4`, `(3+4)*2 =`, `gcd(84,126)`, two questions in one line.
+"""Questions as people type them in a hurry: `3+4`, `(3+4)*2 =`, two or three questions in one line.
 
 In: a `Draw`. Out: a `Task`: a sum with its calls in the order of precedence, or several questions with their answers
-joined; and text made hasty. Frames and joints that are held out are never trained on, nor are held-out numbers.
+joined. Frames and joints that are held out are never trained on, nor are held-out numbers.
 Neighbours: `worksheets`, `plans`, `world`.
 """
 
@@ -66,10 +66,10 @@ _SIGNS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
 }
 
 
-def draw_sum(draw: Draw, calls: int | None = None) -> Task:
-    """A sum of one to four operations, `calls` of them where that is given."""
+def draw_sum(draw: Draw) -> Task:
+    """A sum of one to four operations."""
     while True:
-        size = calls or draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1))[0]
+        size = draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1))[0]
         made, plan = _sum(draw, size), Plan(draw)
         try:
             _computed(plan, made)
