@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,11 @@ from typing import Any
 from hogwild.errors import PromptingError
 
 _KINDS = {"str": "text", "int": "a whole number", "bool": "true or false", "tuple[str, ...]": "a list of names"}
+_HOLDING = {
+    "tools": "{tools}", "concepts": "{concepts}", "tool_response": "{content}", "person": "{content}",
+    "untrusted": "{content}",
+}  # fmt: skip
+"""What a text must have a place for."""
 NAMES = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi")
 
 
@@ -96,6 +101,10 @@ class Prompting:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def changed(self, fields: Mapping[str, Any]) -> Prompting:
+        """The same with other texts for some fields, checked as in `from_json`."""
+        return self.from_json({**self.to_json(), **fields})
+
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Prompting:
         """Read a prompting; an unknown or ill-typed field is named in the ValueError."""
@@ -115,6 +124,9 @@ class Prompting:
                 fits = type(value) is {"str": str, "int": int, "bool": bool}[kind]
             if not fits:
                 raise PromptingError(f"The field '{name}' of a prompting must be {_KINDS[kind]}; it is {value!r}.")
+        for name, what in _HOLDING.items():
+            if name in given and what not in given[name]:
+                raise PromptingError(f"The field '{name}' of a prompting must hold {what}: it is lost otherwise.")
         values: dict[str, Any] = {key: tuple(value) if key == "names" else value for key, value in given.items()}
         return cls(**values)
 

@@ -112,6 +112,9 @@ def run(
         str, typer.Option(help="builtin, standard, or names of tools (the library's too), with commas.")
     ] = "builtin",
     front: Annotated[str | None, typer.Option(help="The grammar of calls, if not the model's own.")] = None,
+    prompting: Annotated[
+        Path | None, typer.Option(help="Words for the workers: a JSON file with fields such as rules and names.")
+    ] = None,
     free_calls: Annotated[
         bool, typer.Option("--free-calls", help="Let workers write names of tools and parameters that there are not.")
     ] = False,
@@ -139,7 +142,8 @@ def run(
     asks = approve or ("ask" if is_interactive() and not as_json else "none")
     bench = Workbench(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
-        tools=tools.split(","), front=front, guided_calls=not free_calls, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
+        tools=tools.split(","), front=front, prompting=None if prompting is None else _words(prompting),
+        guided_calls=not free_calls, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         policy=None if policy == CallPolicy() else policy, unsafe_tools=unsafe_tool or (),
         mcp=mcp_file, memory=memory, concepts=concepts, tensor_parallel=tensor_parallel,
     )  # fmt: skip
@@ -428,6 +432,17 @@ def _task(task: str | None, file: Path | None) -> str:
         return task
     assert file is not None
     return read_text(file, "a task")
+
+
+def _words(file: Path) -> dict[str, Any]:
+    """Some fields of a prompting; what they hold is checked with the other settings."""
+    try:
+        given = json.loads(read_text(file, "a prompting"))
+    except ValueError as error:
+        raise UsageError(f'{file} is no JSON, such as {{"rules": "..."}}: {error}.') from error
+    if not isinstance(given, dict):
+        raise UsageError(f'{file} must hold one JSON object, such as {{"rules": "..."}}.')
+    return given
 
 
 def _summary(run: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from workbench.errors import UsageError
 from workbench.models import EMBEDDED, load_engine
+from workbench.visible import visible
 
 if TYPE_CHECKING:
     from workbench.evaluate_sets import SetReport
@@ -83,6 +84,40 @@ def worksheets(
     for name, value in found.items():
         table.add_row(name, str(value))
     Console().print(table)
+
+
+@evaluation.command()
+def problems(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .jsonl with the fields question and answer.")],
+    workers: Annotated[int, typer.Option("--workers", "-n", help="How many.")] = 2,
+    layout: Layout = "contiguous",
+    model: Model = EMBEDDED,
+    seed: Annotated[int, typer.Option(help="Of what is random, where the temperature is not 0.")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens per worker.")] = None,
+    tools: Annotated[
+        str, typer.Option(help="builtin, standard, or names of tools (the library's too), with commas.")
+    ] = "builtin",
+    memory: Annotated[str, typer.Option(help="none, fixed or continual: what a run knows of the library.")] = "fixed",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: layers over all GPUs.")] = "cpu",
+    contains: Annotated[
+        bool, typer.Option("--contains", help="An answer is right where it holds the known one.")
+    ] = False,
+    at_once: Annotated[int, typer.Option(help="So many runs at the same time.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Your own problems with known answers: each is a run of the log, and judged."""
+    from workbench.evaluate_problems import holds, problems_of
+    from workbench.session import Workbench
+
+    chosen = problems_of(file)
+    bench = Workbench(
+        model, workers, layout, seed, max_tokens, temperature=temperature, device=device, tools=tools.split(","),
+        memory=memory, approve="none",
+    )  # fmt: skip
+    with bench, _Bar("problems", len(chosen), hidden=as_json) as bar:
+        found = bench.evaluate(chosen, check=holds if contains else None, at_once=at_once, progress=bar)
+    print(json.dumps(found.to_json(), ensure_ascii=False) if as_json else visible(str(found)))
 
 
 @evaluation.command("all")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hogwild.embedded.worksheets import Worksheet, make_worksheet
-from hogwild.prompting import NAMES
+from hogwild.prompting import NAMES, SHARED_WORKSPACE, Prompting
 from memory.effects import Effect, effect_of
 from memory.effects import Trial as Pair
 from memory.ranking import Hit
@@ -182,7 +182,8 @@ def _given(engine: Engine, home: Libraries, trial: Trial, found: Found) -> Trial
     base: Mapping[str, Tool] = {tool.name: tool for tool in trial.sheet.tools} if trial.tools is None else trial.tools
     if not found.tools and not found.concepts:
         return trial
-    count = token_counter(engine, NAMES[: trial.workers])
+    words = Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
+    count = token_counter(engine, words, NAMES[: trial.workers])
     recalled = prepare(home, found, base, Wanted(), count_tokens=count)
     own = trial.sheet.concepts if trial.concepts is None else trial.concepts
     return replace(trial, tools=recalled.tools, concepts="\n".join(text for text in (own, recalled.text) if text))

@@ -15,8 +15,8 @@ from toolsets.errors import ToolsetError
 from toolsets.standard import STANDARD
 
 REPEATED_SETTINGS: Final = (
-    "max_tokens", "max_run_tokens", "temperature", "attention", "front", "guided_calls", "async_tools", "memory",
-    "concepts", "concept_tokens", "more_tools", "unsafe_tools", "device", "dtype",
+    "max_tokens", "max_run_tokens", "temperature", "attention", "front", "prompting", "guided_calls", "async_tools",
+    "memory", "concepts", "concept_tokens", "more_tools", "unsafe_tools", "device", "dtype",
 )  # fmt: skip
 """The settings that `Workbench(...)` takes beside model, workers, layout, seed and tools."""
 

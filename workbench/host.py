@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hogwild.prompting import NAMES
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from workbench.rehearsal import Past
     from workbench.session import Run, Workbench
 
-_UNUSUAL: dict[str, Any] = {"front": None, "async_tools": False, "approve": "ask", "policy": None}
+_UNUSUAL: dict[str, Any] = {"front": None, "prompting": None, "async_tools": False, "approve": "ask", "policy": None}
 
 
 class Host:
@@ -97,7 +96,7 @@ class Host:
 
     def _begin(self, run: Run) -> None:
         from hogwild.errors import HogwildError
-        from hogwild.prompting import Prompting
+        from hogwild.prompting import SHARED_WORKSPACE, Prompting
         from hogwild.sampling import Sampling
         from workbench.driver import Driver, Spec
 
@@ -105,8 +104,10 @@ class Host:
         try:
             if self.engine is None or self.engine.ranks.over:
                 self.engine = self.bench.loaded()
-            words = Prompting.of_directory(self.engine.directory)
-            names = words.names if words else NAMES
+            words = Prompting.of_directory(self.engine.directory) or SHARED_WORKSPACE
+            if how["prompting"] is not None:
+                words = words.changed(how["prompting"])
+            names = words.names
             if len(names) < how["workers"]:
                 raise UsageError(f"This model's prompting names {len(names)} workers; ask for no more than that.")
             workers = tuple(names[: how["workers"]]) if run._past is None else tuple(run._past.started.workers)
@@ -115,7 +116,7 @@ class Host:
                 run._steering.names[: how["workers"]] = workers
             else:
                 offered = {name: self._tool(name, offered) for name in run._past.started.tools}
-            recalled = run._memory.prepare(self.engine, workers, offered)
+            recalled = run._memory.prepare(self.engine, words, workers, offered)
             spec = Spec(
                 run._task,
                 workers,
@@ -125,6 +126,7 @@ class Host:
                 max_run_tokens=how["max_run_tokens"],
                 sampling=Sampling(temperature=how["temperature"]),
                 attention=how["attention"],
+                prompting=words,
                 front=how["front"],
                 asynchronous=how["async_tools"],
                 approve=how["approve"],

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hogwild.prompting import SHARED_WORKSPACE, Prompting
 from memory.errors import LibraryError
 from toolsets.errors import ToolsetError
 from toolsets.tool import Tool
@@ -26,16 +25,15 @@ from workbench.remembering import Remembering, asking
 from workbench.worksheet import read_task
 
 if TYPE_CHECKING:
-    from hogwild import Engine
+    from hogwild import Engine, Prompting
     from workbench.libraries import Libraries
     from workbench.log import RunLog
 
 
-def token_counter(engine: Engine, workers: tuple[str, ...]) -> Callable[[str], int]:
+def token_counter(engine: Engine, words: Prompting, workers: tuple[str, ...]) -> Callable[[str], int]:
     """How many tokens of the prompt a text of the library will be."""
     from workbench.told import markers_of, special_tokens
 
-    words = Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
     markers = markers_of(words, workers, special_tokens(engine.tokenizer))
 
     def count(text: str) -> int:
@@ -96,13 +94,13 @@ class RunMemory:
 
         threading.Thread(target=work, name="workbench-recall", daemon=True).start()
 
-    def prepare(self, engine: Engine, workers: tuple[str, ...], base: Mapping[str, Tool]) -> Recalled:
+    def prepare(self, engine: Engine, words: Prompting, workers: tuple[str, ...], base: Mapping[str, Tool]) -> Recalled:
         """What the run is given, beside the tools of `base` or in their place; raises UsageError where the library
         cannot be used."""
         try:
             if self._error is not None:
                 raise self._error
-            count = token_counter(engine, workers)
+            count = token_counter(engine, words, workers)
             self.recalled = prepare(
                 self._home, self._found, base, self._wanted, count_tokens=count, unsafe=self._unsafe
             )

@@ -16,7 +16,7 @@ from toolsets.fronts import FRONTS
 from toolsets.policy import CallPolicy
 from workbench.errors import UsageError
 from workbench.recall import MEMORY
-from workbench.steering import MAX_WORKERS
+from workbench.steering import LONGEST_NAME, MAX_WORKERS
 
 LAYOUTS = ("contiguous", "interleaved", "combined", "independent")
 APPROVALS = ("ask", "all", "none")
@@ -25,9 +25,33 @@ APPROVALS = ("ask", "all", "none")
 def sendable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON, for the engine's process."""
     sent = {name: value for name, value in settings.items() if value is not None}
+    if sent.get("prompting"):
+        sent["prompting"] = words(sent["prompting"])
     if "policy" in sent:
         sent["policy"] = {name: value for name, value in asdict(sent["policy"]).items() if value is not None}
     return sent
+
+
+def words(given: Any) -> dict[str, Any]:
+    """The fields of a `hogwild.Prompting`, or of a mapping with some of them, as JSON has them; raises UsageError."""
+    from hogwild.errors import PromptingError
+    from hogwild.prompting import SHARED_WORKSPACE, Prompting
+
+    if not isinstance(given, Prompting | Mapping):
+        raise UsageError(f"prompting must be a hogwild.Prompting or some of its fields; it is {given!r:.60}.")
+    fields = given.to_json() if isinstance(given, Prompting) else dict(given)
+    try:
+        names = SHARED_WORKSPACE.changed(fields).names
+    except PromptingError as error:
+        raise UsageError(str(error)) from error
+    if fields.get("front", "tool_calls") not in FRONTS:
+        raise UsageError(f"There is no grammar {fields['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
+    for name in names:
+        if not name.isprintable() or not name.strip() or len(name) > LONGEST_NAME:
+            raise UsageError(f"A worker's name is one line of up to {LONGEST_NAME} characters; it is {name!r:.60}.")
+    if len(set(names)) < len(names):
+        raise UsageError(f"Each worker needs a name of its own; they are {', '.join(names)}.")
+    return {**fields, "names": list(names)} if "names" in fields else fields
 
 
 _POLICY: dict[str, type | tuple[type, ...]] = {
@@ -85,6 +109,10 @@ def check(settings: dict[str, Any]) -> None:
     workers = settings["workers"]
     if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MAX_WORKERS:
         raise UsageError(f"The number of workers must be between 1 and {MAX_WORKERS}; it is {workers!r:.60}.")
+    if settings.get("prompting") is not None:
+        names = words(settings["prompting"]).get("names")
+        if names is not None and len(names) < workers:
+            raise UsageError(f"The prompting names {len(names)} workers; ask for no more than that, or name more.")
     if settings["layout"] not in LAYOUTS:
         own = "" if isinstance(settings["layout"], str) else ", or use one of your own with hogwild.Collaboration"
         raise UsageError(f"There is no layout {settings['layout']!r:.60}; choose one of {', '.join(LAYOUTS)}{own}.")

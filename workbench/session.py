@@ -27,7 +27,8 @@ from workbench.errors import UsageError, WorkbenchError
 from workbench.libraries import Concepts, Libraries, Tools
 from workbench.library_values import Proposal, Rows
 from workbench.log import RunLog, new_run_id
-from workbench.mcp_tools import Given, McpTools
+from workbench.mcp_tools import Given as GivenMcp
+from workbench.mcp_tools import McpTools
 from workbench.models import follows, load_engine, loading
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
@@ -40,11 +41,12 @@ from workbench.worksheet import read_task
 from workbench.writer import RunWriter
 
 if TYPE_CHECKING:
-    from hogwild import Engine
+    from hogwild import Engine, Prompting
     from toolsets.chat import Chat
     from workbench.call_values import Pending
     from workbench.calls import Approve, Calls
     from workbench.driver import Driver
+    from workbench.evaluate_problems import Check, Evaluation, Given
     from workbench.rehearsal import Past
     from workbench.replay import Proof
 
@@ -66,7 +68,8 @@ class Run(Steerable):
         )
         self._done = threading.Event()
         self._wishes: deque[Callable[[Driver], None]] = deque()
-        self._steering = Steering(list(NAMES[: settings["workers"]]), self._wish, self._check_pending)
+        names = (settings.get("prompting") or {}).get("names", NAMES)
+        self._steering = Steering(list(names[: settings["workers"]]), self._wish, self._check_pending)
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
         self._calls: Calls | None = None
@@ -178,7 +181,8 @@ class Workbench:
     tensor_parallel: share the model out among so many processes, each with a GPU of its own (docs/big_models.md).
     tools: functions, tools, names of tools of the standard set or of the library, or a list or mapping of them;
     "standard" is the whole standard set; by default the built-in ones. front: the grammar that calls are written in, by
-    default the model's own.
+    default the model's own. prompting: the words that stand in front of the workers, and their names: a
+    `hogwild.Prompting`, or a mapping with the fields that differ from the model's own, such as {"rules": "..."}.
     engine: "thread" works in this process; "process" in one of the engine's own, started where there is none, so that
     runs go on when this process ends; "auto" in that process where there is one already. If left out: "process" in a
     notebook of a JupyterLab that has the workbench's extension, unless something else that is given here works in this
@@ -213,12 +217,13 @@ class Workbench:
         tensor_parallel: int = 1,
         tools: Offer = None,
         front: str | None = None,
+        prompting: Prompting | Mapping[str, Any] | None = None,
         guided_calls: bool = True,
         async_tools: bool = False,
         approve: Approve = "ask",
         policy: CallPolicy | None = None,
         unsafe_tools: Collection[str] = (),
-        mcp: Given | None = None,
+        mcp: GivenMcp | None = None,
         memory: str = "fixed",
         concepts: int = CONCEPTS,
         concept_tokens: int = CONCEPT_TOKENS,
@@ -255,6 +260,7 @@ class Workbench:
             "temperature": temperature,
             "attention": attention,
             "front": front,
+            "prompting": prompting,
             "guided_calls": guided_calls,
             "async_tools": async_tools,
             "approve": approve,
@@ -312,6 +318,8 @@ class Workbench:
         if isinstance(settings["policy"], Mapping):  # as JSON has it
             settings["policy"] = run_settings.policy(settings["policy"])
         run_settings.check(settings)
+        if settings["prompting"] is not None:
+            settings["prompting"] = run_settings.words(settings["prompting"])
         read_task(task)
         self._check_open()
         if self._process is not None:
@@ -356,6 +364,26 @@ class Workbench:
 
         changes = Changes(say, worker, dict(replace or {}), dict(sampling or {}), tuple(tools), seed)
         return self._begin(forked(self, parent, step, changes))
+
+    def evaluate(
+        self,
+        problems: Given,
+        *,
+        check: Check | None = None,
+        at_once: int = 4,
+        progress: Callable[[int], object] = lambda _: None,
+        **overrides: Any,
+    ) -> Evaluation:
+        """Solve problems with known answers, each in a run of its own, and say how many came out right.
+
+        problems: a .csv or .jsonl file with the fields question and answer, or pairs of these. check: judges a run that
+        has ended, by the run and its problem: True, False, or a score from 0 to 1; by default answers are compared by
+        value. at_once: so many runs at the same time. progress: told how many are done. Overrides as in `run`; calls
+        that ask for a person's word are not executed, unless you give `approve`.
+        """
+        from workbench.evaluate_problems import evaluate, problems_of
+
+        return evaluate(self, problems_of(problems), check, at_once, progress, overrides)
 
     def attach(self, run_id: str) -> Run:
         """A handle of a run that is there already: in the engine's process, to go on watching and steering it (after a
