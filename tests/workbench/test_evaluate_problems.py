@@ -99,7 +99,7 @@ def test_settings_are_those_of_a_run_and_told(bench: Workbench, found: Evaluatio
 def test_a_call_that_asks_waits_for_nobody(bench: Workbench) -> None:
     from toolsets.policy import CallPolicy
 
-    (row,) = bench.evaluate(PROBLEMS[:1], policy=CallPolicy(approval=True), max_tokens=40)
+    (row,) = bench.evaluate(PROBLEMS[:1], policy=CallPolicy(approval=True), max_tokens=100)
     ends = [e.payload.status for e in bench.log.events(row.run) if isinstance(e.payload, ev.CallFinished)]
     assert set(ends) == {"not_executed"}
 
