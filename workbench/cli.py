@@ -313,14 +313,18 @@ def _watch(begun: Run, as_json: bool) -> None:
 
 @runs.command()
 def export(
-    run_id: RunId, out: Annotated[Path, typer.Argument(metavar="FILE", help="What to write: .ipynb or .html.")]
+    run_id: RunId, out: Annotated[Path, typer.Argument(metavar="FILE", help="What to write: .ipynb, .html, or .json.")]
 ) -> None:
-    """Write a run as a notebook, or as a page that any browser shows."""
+    """Write a run as a notebook, as a page that any browser shows, or as an OpenTelemetry trace (.json)."""
     from workbench.export import export_run
 
     log = RunLog()
     written = export_run(log.events(log.find(run_id)), out)
-    how = "Open it in a browser." if written.suffix == ".html" else f"Open it with: {_lab()} {written}"
+    others = {
+        ".html": "Open it in a browser.",
+        ".json": "Send it to a collector of OpenTelemetry (POST /v1/traces), or open it in a viewer of traces.",
+    }
+    how = others.get(written.suffix, f"Open it with: {_lab()} {written}")
     print(f"The run is in {written}. {how}")
 
 

@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from workbench.events import Event
 from workbench.export_again import again_source, concept_rows, tool_cells
 from workbench.export_place import checked, write_whole
+from workbench.export_trace import trace_json
 from workbench.record import Picture, Record
 from workbench.static_view import escaped, preformatted, table_html
 from workbench.stored import StoredRun, page
@@ -67,12 +68,16 @@ print("The same answer as recorded." if again.answer == record.answer else "Anot
 
 
 def export_run(events: Iterable[Event], path: str | Path) -> Path:
-    """Write the run to `path`, as a notebook or, where it ends in .html, as a page; replaces what is there.
+    """Write the run to `path`: as a notebook, where it ends in .html as a page, in .json as an OpenTelemetry trace.
+    Replaces what is there.
 
-    Returns the path. Raises UsageError when that is no place for either, WorkbenchError when the disk is full.
+    Returns the path. Raises UsageError when that is no place for any of these, WorkbenchError when the disk is full.
     """
-    target = checked(Path(path))
+    target = checked(Path(path), (".json",))
     every = list(events)
+    if target.suffix == ".json":
+        write_whole(target, trace_json(every))
+        return Path(path)
     record, stored = Record.of(every), StoredRun.of(every)
     if target.suffix == ".html":
         write_whole(target, page(record, stored))

@@ -8,18 +8,25 @@ import errno
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 
 from workbench.errors import UsageError, WorkbenchError
 
+PAGES: Final = (".ipynb", ".html")
 
-def checked(path: Path) -> Path:
-    """The file to write, links followed. Raises UsageError where nothing can be written."""
+
+def checked(path: Path, also: tuple[str, ...] = ()) -> Path:
+    """The file to write, links followed: a notebook, a page, or what ends in one of `also`. Raises UsageError where
+    nothing can be written."""
     try:
         target = path.resolve()
+        more = "".join(f", {one} for a trace" for one in also)
         if target.is_dir():
             raise UsageError(f"{path} is a folder: name a file in it, like {path / 'run.ipynb'}.")
-        if path.suffix not in (".ipynb", ".html"):
-            raise UsageError(f"{path} would not open as a notebook: let its name end in .ipynb (or .html for a page).")
+        if path.suffix not in PAGES + also:
+            raise UsageError(
+                f"{path} would not open as a notebook: let its name end in .ipynb (or .html for a page{more})."
+            )
         if not target.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent}: make it first, or write somewhere else.")
         if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
