@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from toolsets.arguments import ArgumentProblem, bind_positional, fit_or_tell
-from toolsets.diagnostics import Diagnostic, DiagnosticKind
+from toolsets.diagnostics import Diagnostic, DiagnosticKind, unknown_tool
 from toolsets.fronts.references import references_in_texts
 from toolsets.hints import kind_of
 from toolsets.plan import Plan, PlannedCall, Ref, Template
@@ -175,16 +175,10 @@ def _duplicate(call: PlannedCall) -> Diagnostic:
 
 
 def _unknown_tool(call: PlannedCall, tools: Mapping[str, Tool]) -> Diagnostic:
-    name = call.tool[:80]
     near = difflib.get_close_matches(call.tool[:200].rpartition(".")[2], tools, n=3, cutoff=0.5)
+    message = unknown_tool(call.tool, tools, most=_MAX_NAMES)
     if near:
-        message = f"There is no tool {name!r}: did you mean {' or '.join(near)}?"
-    elif tools:
-        names = sorted(tools)
-        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-        message = f"There is no tool {name!r}: use one of {', '.join(names[:_MAX_NAMES])}{more}."
-    else:
-        message = f"There is no tool {name!r}: no tools are offered here."
+        message = f"There is no tool {call.tool[:80]!r}: did you mean {' or '.join(near)}?"
     return Diagnostic(DiagnosticKind.UNKNOWN_TOOL, message, call.id, call.line, " or ".join(near))
 
 

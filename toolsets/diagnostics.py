@@ -1,11 +1,15 @@
 """What is wrong with a plan, as values that a person reads, a model reads, and a program can switch on.
 
 In: nothing. Out: `Diagnostic` and its kinds. Neighbours: the front ends of `fronts` report what cannot be read,
-`check` what cannot be run. Pure.
+`check` what cannot be run; `executor` and `direct` name an unknown tool in the same words. Pure.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+MAX_NAMES: Final = 30
 
 
 class DiagnosticKind(StrEnum):
@@ -46,3 +50,16 @@ class Diagnostic:
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.message}" if self.line else self.message
+
+
+def unknown_tool(name: str, tools: Collection[str], *, most: int = MAX_NAMES) -> str:
+    """A sentence for a model that named a tool that there is not; it tells at most so many of those that there are.
+
+    >>> unknown_tool("gdc", ["lcm", "gcd", "add"], most=2)
+    "There is no tool 'gdc': use one of add, gcd and 1 more."
+    """
+    if not tools:
+        return f"There is no tool {name[:80]!r}: no tools are offered here."
+    names = sorted(tools)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"There is no tool {name[:80]!r}: use one of {', '.join(names[:most])}{more}."

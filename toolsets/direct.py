@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from toolsets.arguments import fit_arguments
+from toolsets.diagnostics import unknown_tool
 from toolsets.errors import ToolsetError
 from toolsets.parse import AnyCall, BrokenCall
 from toolsets.rendering import render_result
@@ -24,8 +25,6 @@ MAX_TEXT: Final = 4_000
 
 MAX_ITEMS: Final = 100_000
 """Of a generator; one that gives more is not waited for."""
-
-_MAX_NAMES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,13 @@ def run_direct(
         return _failed(call.reason, clock() - start)
     tool = tools.get(call.name)
     if tool is None:
-        return _failed(_unknown_tool(call.name, tools), clock() - start)
+        return _failed(unknown_tool(call.name, tools), clock() - start)
     try:
         value = whole(tool.function(**fit_arguments(tool, call.arguments)))
         text = _capped(render_result(value))
-    except (ToolsetError, ValueError) as error:
-        return _failed(_message(error), clock() - start)
     # A tool is somebody else's code, and one that calls exit() must not end the run either.
     except (Exception, SystemExit) as error:
-        return _failed(f"{tool.name} broke with {type(error).__name__}: {_message(error)}", clock() - start)
+        return _failed(error_sentence(tool.name, error), clock() - start)
     return CallResult("succeeded", text, value, None, clock() - start)
 
 
@@ -82,25 +79,24 @@ def check_number(items: Sequence[Any]) -> None:
         raise ValueError(f"It gave more than {MAX_ITEMS:,} items: let it end after fewer.")
 
 
-def _capped(text: str) -> str:
-    cut = len(text) - MAX_TEXT
-    return text if cut <= 0 else f"{text[:MAX_TEXT]}\n[cut: {cut:,} more characters]"
+def error_sentence(tool: str, error: BaseException) -> str:
+    """What a tool raised, in words: its own where it refuses, else with the type of its exception.
 
-
-def _unknown_tool(name: str, tools: Mapping[str, Tool]) -> str:
-    if not tools:
-        return f"There is no tool {name[:80]!r}: no tools are offered here."
-    names = sorted(tools)
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return f"There is no tool {name[:80]!r}: use one of {', '.join(names[:_MAX_NAMES])}{more}."
-
-
-def _message(error: BaseException) -> str:
+    >>> error_sentence("gcd", ValueError("Give whole numbers.")), error_sentence("gcd", KeyError())
+    ('Give whole numbers.', 'gcd broke with KeyError: it gave no message')
+    """
     try:
         message = render_result(str(error)).strip()
     except Exception:  # an exception whose own text cannot be made
         message = ""
-    return message or "it gave no message"
+    message = message or "it gave no message"
+    own_words = isinstance(error, ToolsetError | ValueError)
+    return message if own_words else f"{tool} broke with {type(error).__name__}: {message}"
+
+
+def _capped(text: str) -> str:
+    cut = len(text) - MAX_TEXT
+    return text if cut <= 0 else f"{text[:MAX_TEXT]}\n[cut: {cut:,} more characters]"
 
 
 def _failed(error: str, wall_s: float) -> CallResult:

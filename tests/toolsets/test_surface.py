@@ -16,7 +16,7 @@ def test_every_public_name_exists_and_is_listed_once() -> None:
         assert hasattr(toolsets, name)
 
 
-@pytest.mark.parametrize("module", ["damaged", "direct", "parse", "rendering"])
+@pytest.mark.parametrize("module", ["damaged", "diagnostics", "direct", "parse", "rendering"])
 def test_the_examples_in_the_docstrings_are_true(module: str) -> None:
     failed, attempted = doctest.testmod(importlib.import_module(f"toolsets.{module}"))
     assert attempted > 0

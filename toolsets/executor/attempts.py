@@ -20,8 +20,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from toolsets.direct import check_number, whole
-from toolsets.errors import ToolsetError
+from toolsets.direct import check_number, error_sentence, whole
 from toolsets.executor.errors import TransientError
 from toolsets.executor.reports import Reports, reports
 from toolsets.executor.threads import ToolThreads, thread_context
@@ -149,17 +148,11 @@ def backoff_s(tool: Tool, policy: CallPolicy, attempts: int, tried: Tried, jitte
     return longest_s * (0.5 + 0.5 * jitter)
 
 
-def error_sentence(tool: Tool, error: BaseException) -> str:
-    """What a tool raised, in words: its own where it refuses, else with the type of its exception."""
+def failure_sentence(tool: Tool, error: BaseException) -> str:
+    """What a call failed with, in words, of at most `MAX_ERROR_CHARS` and a note."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    try:
-        message = render_result(str(error)).strip()
-    except Exception:  # an exception whose own text cannot be made
-        message = ""
-    message = message or "it gave no message"
-    own_words = isinstance(error, ToolsetError | ValueError)
-    sentence = message if own_words else f"{tool.name} broke with {type(error).__name__}: {message}"
+    sentence = error_sentence(tool.name, error)
     more = len(sentence) - MAX_ERROR_CHARS
     return sentence if more <= 0 else f"{sentence[:MAX_ERROR_CHARS]}\n[cut: {more:,} more characters]"
 

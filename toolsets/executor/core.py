@@ -20,9 +20,10 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from toolsets.diagnostics import unknown_tool
 from toolsets.errors import NotExecutedError
 from toolsets.executor.approvals import Approver, Decision
-from toolsets.executor.attempts import Attempts, Raised, Returned, TimedOut, Tried, backoff_s, error_sentence
+from toolsets.executor.attempts import Attempts, Raised, Returned, TimedOut, Tried, backoff_s, failure_sentence
 from toolsets.executor.errors import ExecutorError, OvertimeError
 from toolsets.executor.events import (
     ApprovalAsked,
@@ -37,7 +38,7 @@ from toolsets.executor.events import (
 from toolsets.executor.executions import Execution, Node, ended_words
 from toolsets.executor.gate import Gate
 from toolsets.executor.plans import RunningPlan
-from toolsets.executor.preparing import call_key, prepare, unknown_tool
+from toolsets.executor.preparing import call_key, prepare
 from toolsets.executor.reports import Done, Reports
 from toolsets.executor.threads import CallSoon, ToolThreads, loop_caller
 from toolsets.plan import Plan, PlannedCall
@@ -218,7 +219,7 @@ class Executor:
         try:
             arguments = prepare(node.call, tool, {id: plan.outcome_of(id) for id in node.refs})
         except Exception as error:  # ToolsetError, and whatever a value that some tool made does when it is looked at
-            plan.finish(node, node.end_without_value("failed", error_sentence(tool, error)))
+            plan.finish(node, node.end_without_value("failed", failure_sentence(tool, error)))
             return
         key = call_key(tool, arguments) if tool.idempotent or tool.effect == "write" else None
         node.write_key = key if tool.effect == "write" else None
@@ -422,4 +423,4 @@ def _sentence(tool: Tool, tried: Tried) -> str:
     if isinstance(tried, TimedOut):
         return f"{tool.name} took longer than its {tried.timeout_s:g} s: ask for less, or give it more time."
     assert isinstance(tried, Raised)
-    return error_sentence(tool, tried.error)
+    return failure_sentence(tool, tried.error)

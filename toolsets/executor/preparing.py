@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from toolsets.arguments import fit_arguments
 from toolsets.plan import PlannedCall, Ref, Template
@@ -20,8 +20,6 @@ from toolsets.rendering import told_as
 from toolsets.resolve import resolve
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
-
-MAX_NAMES: Final = 30
 
 
 def prepare(call: PlannedCall, tool: Tool, outcomes: Mapping[str, CallOutcome]) -> dict[str, Any]:
@@ -50,15 +48,6 @@ def call_key(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
     except Exception:  # the value's own class may do anything when it is looked at
         return None
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def unknown_tool(name: str, tools: Mapping[str, Tool]) -> str:
-    """A sentence for a model that named a tool that there is not."""
-    if not tools:
-        return f"There is no tool {name[:80]!r}: no tools are offered here."
-    names = sorted(tools)
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return f"There is no tool {name[:80]!r}: use one of {', '.join(names[:MAX_NAMES])}{more}."
 
 
 def _with_errors(value: Any, errors: Mapping[str, str]) -> Any:
