@@ -6,7 +6,7 @@ A tool has `name`, `code` and `problems`; a concept is described in `concepts`. 
     {"name": "gcd", "code": "def gcd(a, b): ...", "problems": [{"text": "...", "answer": "6", "call": "gcd(12, 18)"}]}
 
 Code is parsed, never run. Neighbours: store checks every write through `checked`, views and importers read
-`tool_facts`.
+`tool_facts`, `toolsets` parses with `parsed`.
 """
 
 import ast
@@ -114,7 +114,7 @@ def parsed(code: str) -> ast.Module:
             return ast.parse(code)
     except SyntaxError as error:
         where = f" in line {error.lineno}" if error.lineno else ""
-        raise ContentRefused(f"The tool's code is not Python ({error.msg}{where}): repair it.") from error
+        raise ContentRefused(f"The code is not Python ({error.msg}{where}): repair it.") from error
     except (ValueError, RecursionError, MemoryError) as error:
         reason = str(error) or "it is nested too deeply"
-        raise ContentRefused(f"The tool's code cannot be read ({reason}): repair it.") from error
+        raise ContentRefused(f"The code cannot be read ({reason}): repair it.") from error

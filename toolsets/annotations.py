@@ -1,17 +1,18 @@
 """What a tool's code says of itself, read without running it: parameters, their types, what it returns, its docstring.
 
 In: Python source from a library, and the name of the function that is the tool. Out: JSON Schemas and the docstring's
-parts. Code that somebody else wrote is parsed here and run nowhere in this process. Neighbours: `shelf` makes a `Tool`
-of what is read here, `hints` does the same for functions that are imported. Pure.
+parts. Code that somebody else wrote is read here and run nowhere in this process. Neighbours: `memory.content` parses,
+`shelf` makes a `Tool` of what is read, `hints` does the same for functions that are imported. Pure.
 """
 
 import ast
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from memory import content
+from memory.errors import ContentRefused
 from toolsets.damaged import well_formed
 from toolsets.docstrings import Documentation, read_docstring
 from toolsets.errors import ToolDefinitionError
@@ -78,14 +79,9 @@ class CodeFacts:
 def parsed(code: str) -> ast.Module:
     """The code as a tree; raises ToolDefinitionError where it is no Python."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a stranger's code warns of is not this program's warning
-            return ast.parse(code)
-    except SyntaxError as error:
-        where = f" in line {error.lineno}" if error.lineno else ""
-        raise ToolDefinitionError(f"The code is not Python ({error.msg}{where}): repair it.") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise ToolDefinitionError(f"The code cannot be read ({error or 'nested too deeply'}): repair it.") from error
+        return content.parsed(code)
+    except ContentRefused as error:
+        raise ToolDefinitionError(str(error)) from error
 
 
 def code_facts(code: str, name: str) -> CodeFacts:
@@ -98,7 +94,7 @@ def code_facts(code: str, name: str) -> CodeFacts:
         raise ToolDefinitionError(
             f"{name} takes arguments that cannot be passed by name (*, ** or /): give it plain named parameters."
         )
-    documentation = read_docstring(_Documented(well_formed(ast.get_docstring(node) or "")))
+    documentation = read_docstring(well_formed(ast.get_docstring(node) or ""))
     try:
         return _facts_of(node, documentation)
     except RecursionError as error:
@@ -147,16 +143,6 @@ def usual_imports(code: str) -> str:
     bound = {name for node in ast.walk(tree) for name in _bound(node)}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     return "\n".join(line for name, line in USUAL_IMPORTS.items() if name in used - bound)
-
-
-class _Documented:
-    """Something with a docstring and nothing else: what `inspect` reads of a function, without the function."""
-
-    def __init__(self, text: str) -> None:
-        self.__doc__ = text
-
-    def __call__(self) -> None:
-        raise NotImplementedError
 
 
 def _arguments(arguments: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr | None]]:

@@ -1,15 +1,14 @@
 """From a docstring to what a model is told.
 
-In: a function's docstring in Google, NumPy or reST style, or just a first line. Out: a `Documentation`. Neighbours:
-`tool` takes the first line as description, the sections as descriptions of the parameters. Pure.
+In: a docstring in Google, NumPy or reST style, or just a first line, without the indentation of its code. Out: a
+`Documentation`. Neighbours: `tool` takes the first line as description, the sections as descriptions of the parameters;
+`annotations` does the same for code that is only read. Pure.
 """
 
 import doctest
-import inspect
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 _SECTION: Final = re.compile(
     r"^\s*(?:(?:Args|Arguments|Parameters|Params|Keyword Args|Attributes|Returns)\s*:?\s*$|[:@]param\b)", re.MULTILINE
@@ -26,23 +25,17 @@ class Documentation:
     examples: tuple[str, ...] = ()
 
 
-def read_docstring(function: Callable[..., Any]) -> Documentation:
-    """What the docstring says; empty where there is none.
+def read_docstring(text: str) -> Documentation:
+    """What a docstring says; nothing where it is empty.
 
-    >>> def scale(value: float, by: float = 2) -> float:
-    ...     '''Scaled value.
-    ...
-    ...     Args:
-    ...         value: what is scaled
-    ...     '''
-    >>> read_docstring(scale).parameters
+    >>> read_docstring("Scaled value.\\n\\nArgs:\\n    value: what is scaled").parameters
     {'value': 'what is scaled'}
     """
-    text = (inspect.getdoc(function) or "").strip()
+    text = text.strip()
     if not text:
         return Documentation()
     lines = text.splitlines()
-    prose = "\n".join(line for line in _without_examples("\n".join(lines[1:])))
+    prose = "\n".join(lines[1:])
     parameters: dict[str, str] = {}
     if _SECTION.search(text):
         # Loaded where there is a section to read, so that the plain tools stay quick to import.
@@ -51,8 +44,8 @@ def read_docstring(function: Callable[..., Any]) -> Documentation:
         parsed = parse(text)
         parameters = {p.arg_name.lstrip("*"): _one_line(p.description) for p in parsed.params if p.description}
         prose = parsed.long_description or ""
-        prose = "\n".join(_without_examples(prose))
-    return Documentation(lines[0].strip().removesuffix("."), prose.strip(), parameters, _examples(text))
+    details = "\n".join(_without_examples(prose)).strip()
+    return Documentation(lines[0].strip().removesuffix("."), details, parameters, _examples(text))
 
 
 def _examples(text: str) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class Tool:
         if max_concurrent is not None and max_concurrent < 1:
             raise ToolDefinitionError(f"max_concurrent of {name} is {max_concurrent}: give a number of 1 or more.")
         hints = _type_hints(name, function)
-        documentation = read_docstring(_documented(function))
+        documentation = read_docstring(inspect.getdoc(_documented(function)) or "")
         if not documentation.summary:
             raise ToolDefinitionError(f"{name} has no docstring: its first line is what a model is told, so write one.")
         parameters, readers = _parameters(name, function, hints, documentation)

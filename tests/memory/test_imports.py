@@ -91,7 +91,7 @@ def test_craft_lines_that_call_different_functions_of_one_code_are_different_too
         ("question,tool,question\nq,c,q\n", "names 'question' twice"),
         (f'question,tool\nq,"{QUOTED}"\nq\n', "has fewer fields"),
         (f'question,tool\nq,"{QUOTED}"\nq,"{QUOTED}",x\n', "has more fields"),
-        (f'question,tool\nq,"{QUOTED}"\nq,def f(:\n', "line 6: The tool's code is not Python"),
+        (f'question,tool\nq,"{QUOTED}"\nq,def f(:\n', "line 6: The code is not Python"),
         (f'question,tool\nq,"{QUOTED}"\n,"{QUOTED}"\n', "has no 'text'"),
         (f'question,tool\nq,"{QUOTED}"\nq,"unclosed\n', "is no CSV"),
         (f'question,tool\nq,"{QUOTED}"\nq,"closed" early\n', "is no CSV"),
@@ -266,7 +266,7 @@ def test_code_that_is_imported_is_not_run(tmp_path: Path) -> None:
 def test_one_broken_file_of_a_folder_refuses_the_folder_and_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(ADD)
     (tmp_path / "b.py").write_text("def broken(:")
-    with pytest.raises(ImportRefused, match=r"b\.py: The tool's code is not Python"):
+    with pytest.raises(ImportRefused, match=r"b\.py: The code is not Python"):
         read_items(tmp_path)
     (tmp_path / "b.py").unlink()
     (tmp_path / "a.py").write_text("x = 1")

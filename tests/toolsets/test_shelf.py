@@ -361,6 +361,11 @@ def test_what_a_signature_says_and_json_cannot_is_left_out(parameter: str, told:
     assert json.dumps(tool.schema(), allow_nan=False, ensure_ascii=False).encode()
 
 
+def test_code_that_is_nested_too_deeply_is_refused_with_this_reason() -> None:
+    with pytest.raises(ToolDefinitionError, match="cannot be read \\(it is nested too deeply\\): repair it"):
+        shelf.sandboxed("f", f"def f(): return {'-' * 100_000}1")
+
+
 def test_type_hints_without_an_end_are_refused_in_a_sentence() -> None:
     with pytest.raises(ToolDefinitionError, match="nested too deeply"):
         shelf.sandboxed("f", f"def f(x: {' | '.join(['int'] * 2000)}): ...")
