@@ -18,7 +18,6 @@ import anyio
 import pytest
 
 from toolsets.sandbox import Isolation, IsolationError, Limits, Outcome, Sandbox, SandboxError, probe
-from toolsets.sandbox.bench import bench
 from toolsets.sandbox.isolation import PROCESS_ONLY, STOPPED
 from toolsets.sandbox.mechanisms import PLAIN_PROCESS
 from toolsets.sandbox.probe import try_out
@@ -348,9 +347,3 @@ def test_a_scratch_directory_is_refused_where_none_can_be_made(isolation: Isolat
     without = Isolation(replace(isolation.mechanisms, scratch=False), STOPPED, ())
     with Sandbox(Limits(scratch_mb=1), isolation=without) as sandbox, pytest.raises(SandboxError, match="scratch_mb=0"):
         sandbox.call_sync(DOUBLE, "double", {"x": 1})
-
-
-def test_the_benchmark_measures_warm_and_cold_calls(isolation: Isolation) -> None:
-    measures = bench(calls=1, cold_calls=1)
-    assert {"warm call", "cold call"} <= set(measures)
-    assert all(milliseconds >= 0 for milliseconds in measures.values())
