@@ -56,7 +56,6 @@ class _Open:
 
     client: Client
     gone: anyio.Event
-    since_s: float
     changed: anyio.Event = field(default_factory=anyio.Event)
 
 
@@ -151,7 +150,7 @@ class ServerClient:
 
         with anyio.fail_after(START_S) as limit:
             async with connect(self._target, gone, self._said, heard) as client:
-                found.append(_Open(client, gone, anyio.current_time()))
+                found.append(_Open(client, gone))
                 await self._list(client)
                 limit.deadline = float("inf")
                 yield found[0]

@@ -83,9 +83,10 @@ def read_config(
     """
     try:
         whole = json.loads(text)
-    except ValueError as error:
-        line, what = getattr(error, "lineno", 0), getattr(error, "msg", str(error))
-        raise McpConfigError(f"{name}, line {line}: this is no JSON ({what}): mend it there.") from error
+    except json.JSONDecodeError as error:
+        raise McpConfigError(f"{name}, line {error.lineno}: this is no JSON ({error.msg}): mend it there.") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists without end
+        raise McpConfigError(f"{name} cannot be read ({error}): take out what is too long or too deep.") from error
     return _Reader(text, os.environ if environment is None else environment, name, folder or Path()).servers(whole)
 
 

@@ -72,7 +72,7 @@ def convert_tool(
     allowed = found.name in always_allow or "*" in always_allow
     described = (found.description or found.title or found.name).strip()[:MAX_DESCRIPTION_CHARS]
     summary, _, details = described.partition("\n")
-    returned = _returned(found.output_schema)
+    returned = _returned(found)
     tool = Tool(
         name=name,
         description=summary.strip().removesuffix(".") or name,
@@ -116,13 +116,14 @@ def is_wrapped(found: McpTool) -> bool:
     return isinstance(properties, Mapping) and set(properties) == {"result"} and schema.get("type") == "object"
 
 
-def _returned(schema: Mapping[str, Any] | None) -> JsonSchema:
+def _returned(found: McpTool) -> JsonSchema:
+    schema: Mapping[str, Any] | None = found.output_schema
     if not schema or len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
         return {}
-    properties = schema.get("properties")
-    if isinstance(properties, Mapping) and set(properties) == {"result"} and isinstance(properties["result"], dict):
+    if is_wrapped(found):
         shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-        schema = properties["result"] | shared
+        inner = schema["properties"]["result"]
+        schema = {**inner, **shared} if isinstance(inner, dict) else {}
     clean: JsonSchema = _clean(dict(schema), 0)
     return clean
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio
 import anyio.to_thread
 
-from toolsets.executor.reports import report_isolation, report_progress, reports
+from toolsets.executor.reports import report_progress, reports
 from toolsets.executor.threads import loop_caller
 from toolsets.mcp.bridge import Bridge
 from toolsets.mcp.client import START_S, ServerClient
@@ -171,7 +171,6 @@ def _function(servers: McpServers, client: ServerClient, tool: str, wrapped: boo
 
     async def call(**arguments: Any) -> Any:
         own = reports.get()
-        report_isolation(f"server {client.name}")
 
         def progress(done: float, total: float | None, message: str) -> None:
             token = reports.set(own)  # we are in the servers' thread, the reports are the caller's

@@ -51,6 +51,7 @@ def test_the_usual_shape_is_read_and_variables_are_put_in(tmp_path: Path) -> Non
     ("text", "said"),
     [
         ('{"mcpServers": {\n"a": }}', "line 2: this is no JSON"),
+        ("[" * 100_000, "take out what is too long or too deep"),
         (in_a('"command": "x",\n"maxConcurrent": 0'), "line 2: 'maxConcurrent' of server 'a' must be 1 or more"),
         ("[]", 'there is no record "mcpServers"'),
         ('{"servers": {}}', 'there is no record "mcpServers"'),
