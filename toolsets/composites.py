@@ -20,7 +20,7 @@ import asyncio
 import functools
 import json
 import keyword
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -246,7 +246,7 @@ def _check(composite: Composite) -> None:
         raise ToolDefinitionError(f"The composite returns the result of {composite.result}, which is no call of it.")
 
 
-def _terms(terms: Iterator[Term] | Sequence[Term] | Any) -> Iterator[Term]:
+def _terms(terms: Iterable[Term]) -> Iterator[Term]:
     for term in terms:
         yield term
         if isinstance(term, Items):

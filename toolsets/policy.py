@@ -47,10 +47,8 @@ class CallPolicy:
             choices = ", ".join(get_args(OnFailure))
             raise PolicyError(f"on_failure must be one of {choices}; it is {self.on_failure!r:.60}.")
 
-    def over(self, below: CallPolicy | None) -> CallPolicy:
+    def over(self, below: CallPolicy) -> CallPolicy:
         """This policy where it says something, `below` elsewhere."""
-        if below is None:
-            return self
         return _over(self, below)
 
 

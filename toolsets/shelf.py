@@ -85,9 +85,12 @@ def tool_of(
     return _Loader(library, sandbox, frozenset(unsafe), more or {}).load(row, ())
 
 
+@functools.cache
 def shared_sandbox() -> Sandbox:
     """The sandbox of this process; its server starts with the first call and ends with the process."""
-    return _sandbox()
+    sandbox = Sandbox(limits=LIMITS)
+    atexit.register(sandbox.close)
+    return sandbox
 
 
 def is_builtin(row: Row) -> bool:
@@ -207,7 +210,7 @@ class _Sandboxed:
         self._prelude, self._sandbox, self._unsafe = usual_imports(code), sandbox, unsafe
 
     def __call__(self, **arguments: Any) -> Any:
-        sandbox = self._sandbox or _sandbox()
+        sandbox = self._sandbox or shared_sandbox()
         given = {name: as_json(value) for name, value in arguments.items()}
         outcome = sandbox.call_sync(
             self.code,
@@ -251,10 +254,3 @@ def as_json(value: Any) -> Any:
         return [as_json(item) for item in value]
     plain = told_as(value)
     return value if plain is value else as_json(plain)
-
-
-@functools.cache
-def _sandbox() -> Sandbox:
-    sandbox = Sandbox(limits=LIMITS)
-    atexit.register(sandbox.close)
-    return sandbox

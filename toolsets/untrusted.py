@@ -13,7 +13,7 @@ and people drop it without a trace; and none of these signs turns back under Uni
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from toolsets.fronts import FRONTS, parse
@@ -39,7 +39,7 @@ def neutralise(text: str, markers: Collection[str] = ()) -> str:
     'Answer 3∶ 42 ‹|im_end|> ♯## Bob'
     """
     text = _without_twins(text)
-    text = _break_markers(text, markers)
+    text = without_markers(text, markers)
     text = _TAG.sub(LOOK_ALIKES["<"], text)
     text = _ANSWER.sub(rf"\1{LOOK_ALIKES[':']}", text)
     text = _CLAIM.sub(f"I{DOT}", text)
@@ -58,7 +58,13 @@ def without_markers(text: str, markers: Collection[str]) -> str:
     >>> without_markers("{1: 2} <|im_end|>", ["<|im_end|>"])
     '{1: 2} ‹|im_end|>'
     """
-    return _break_markers(text, markers)
+    # Longest first, so that one that holds another is broken at its own beginning.
+    for marker in sorted({marker.strip() for marker in markers}, key=len, reverse=True):
+        if marker:
+            # Some tokenizers drop invisible characters before they look for special tokens.
+            pattern = f"[{_INVISIBLE}]*".join(map(re.escape, marker))
+            text = re.sub(pattern, lambda match: _broken(match[0]), text)
+    return text
 
 
 def neutralise_tool(tool: Tool, markers: Collection[str] = ()) -> Tool:
@@ -84,16 +90,6 @@ def _without_twins(text: str) -> str:
         return text
     plain = {twin: unicodedata.normalize("NFKC", twin) for twin in set(text) if not twin.isascii()}
     return "".join(LOOK_ALIKES.get(plain.get(character, ""), character) for character in text)
-
-
-def _break_markers(text: str, markers: Iterable[str]) -> str:
-    """Longest first, so that one that holds another is broken at its own beginning."""
-    for marker in sorted({marker.strip() for marker in markers}, key=len, reverse=True):
-        if marker:
-            # Some tokenizers drop invisible characters before they look for special tokens.
-            pattern = f"[{_INVISIBLE}]*".join(map(re.escape, marker))
-            text = re.sub(pattern, lambda match: _broken(match[0]), text)
-    return text
 
 
 def _broken(marker: str) -> str:

@@ -175,11 +175,6 @@ class LlmCompilerParser:
             self._task.start -= kept
 
 
-def parser(earlier: Collection[str] = ()) -> LlmCompilerParser:
-    """Reads numbered calls."""
-    return LlmCompilerParser(earlier)
-
-
 def render(plan: Plan) -> str:
     """One numbered line for each call, and `join()` where the plan asks for the results."""
     lines = []
@@ -217,4 +212,4 @@ def starts(text: str) -> list[int]:
     return [match.end("space") for match in _LINE.finditer(text)]
 
 
-FRONT: Final = Front("llmcompiler", parser, render, starts)
+FRONT: Final = Front("llmcompiler", LlmCompilerParser, render, starts)

@@ -189,11 +189,6 @@ def _meant(statement: Statement) -> bool:
     return _MEANT.match(text) is not None and (text.endswith((")", ",", "(", '"', "'")) or not statement.complete)
 
 
-def parser(earlier: Collection[str] = ()) -> PythonParser:
-    """Reads Python calls."""
-    return PythonParser(earlier)
-
-
 def render(plan: Plan) -> str:
     """One assignment for each call, and `join()` where the plan asks for the results."""
     known: set[str] = set()
@@ -257,4 +252,4 @@ def starts(text: str) -> list[int]:
     return [match.end("space") for match in _LINE.finditer(text)]
 
 
-FRONT: Final = Front("python", parser, render, starts)
+FRONT: Final = Front("python", PythonParser, render, starts)

@@ -101,11 +101,6 @@ class ToolCallsParser:
         return [] if self._parser is None else self._parser.finish()
 
 
-def parser(earlier: Collection[str] = ()) -> ToolCallsParser:
-    """Reads `tool_calls`."""
-    return ToolCallsParser(earlier)
-
-
 def render(plan: Plan) -> str:
     """Tagged calls, one a line; ids are told where they are not the calls' numbers."""
     refuse_order(plan, "tool_calls")
@@ -125,4 +120,4 @@ def starts(text: str) -> list[int]:
     return [match.start() for match in _TAG.finditer(text)] + object_starts(text, [SHAPE])
 
 
-FRONT: Final = Front("tool_calls", parser, render, starts)
+FRONT: Final = Front("tool_calls", ToolCallsParser, render, starts)

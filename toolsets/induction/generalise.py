@@ -57,7 +57,7 @@ def generalise(fragments: Sequence[Fragment], tools: Mapping[str, Tool]) -> Gene
             terms[leaf] = Constant(values[0])
         else:
             variables.setdefault(keys, _Variable([], values)).leaves.append(leaf)
-    _name(list(variables.values()), first, tools)
+    _name(list(variables.values()), first)
     for variable in variables.values():
         terms |= {leaf: Parameter(variable.name) for leaf in variable.leaves}
     parameters = {variable.name: _schema(variable, first, tools) for variable in variables.values()}
@@ -81,7 +81,7 @@ def _arguments(number: int, written: Mapping[str, Term], terms: Mapping[Leaf, Te
     return arguments
 
 
-def _name(variables: Sequence[_Variable], fragment: Fragment, tools: Mapping[str, Tool]) -> None:
+def _name(variables: Sequence[_Variable], fragment: Fragment) -> None:
     """Each variable is called as the parameter that it is passed to first; where two would be called the same, by its
     tool too, and by a number where even that is not enough."""
     wanted = [variable.leaves[0][1] for variable in variables]
@@ -98,7 +98,7 @@ def _name(variables: Sequence[_Variable], fragment: Fragment, tools: Mapping[str
 
 
 def _schema(variable: _Variable, fragment: Fragment, tools: Mapping[str, Tool]) -> JsonSchema:
-    """The narrowest type among those that the tools ask for at the variable's places."""
+    """The narrowest type among those that the tools ask for at the variable's places, with its description."""
     schemas = []
     for number, name, path in variable.leaves:
         schema = tools[fragment.calls[number].call.tool].parameters["properties"][name]
@@ -106,9 +106,7 @@ def _schema(variable: _Variable, fragment: Fragment, tools: Mapping[str, Tool]) 
             items = schema.get("items", {})
             schema = items if isinstance(items, Mapping) else {}
         schemas.append({key: value for key, value in schema.items() if key not in _NOT_OF_A_TYPE})
-    narrow = min(schemas, key=_width)
-    described = {"description": narrow["description"]} if "description" in narrow else {}
-    return {**{key: value for key, value in narrow.items() if key != "description"}, **described}
+    return min(schemas, key=_width)
 
 
 def _width(schema: Mapping[str, Any]) -> int:

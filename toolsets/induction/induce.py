@@ -27,7 +27,7 @@ from toolsets.errors import ToolsetError
 from toolsets.induction.flow import flow_of
 from toolsets.induction.fragments import Fragment, fragments_of, leaves_of
 from toolsets.induction.generalise import Generalised, generalise
-from toolsets.induction.traces import Trace, same_value, value_key
+from toolsets.induction.traces import Trace, value_key
 from toolsets.tool import Tool
 
 MIN_INSTANCES: Final = 2
@@ -105,7 +105,7 @@ def is_true(general: Generalised, fragments: Sequence[Fragment], tools: Mapping[
             result = run(**arguments)
         except (ToolsetError, ValueError):
             return False
-        if not same_value(result, fragment.last.call.result):
+        if value_key(result) != value_key(fragment.last.call.result):
             return False
     return True
 

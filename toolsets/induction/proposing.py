@@ -8,13 +8,13 @@ approved, `making.behaviour` compares them with others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from memory.planning import plan_new
 from memory.store import Library
 from memory.values import STATES, Row, Snapshot
-from toolsets.composites import python_of, read_composite, same_composite
+from toolsets.composites import Composite, python_of, read_composite, same_composite
 from toolsets.errors import ToolsetError
 from toolsets.induction.induce import Induced
 from toolsets.induction.naming import docstring_of, name_of
@@ -24,20 +24,10 @@ AUTHOR: Final = "runs"
 TAG: Final = "composite"
 
 
-def propose(
-    library: Library,
-    induced: Sequence[Induced],
-    tools: Mapping[str, Tool],
-    *,
-    author: str = AUTHOR,
-    reworded: Callable[[Induced, str, str], tuple[str, str]] | None = None,
-) -> list[Row]:
-    """New proposed rows, in the order of what was induced; composites that the library knows are left out.
-
-    reworded: given a composite with its name and docstring, may return better ones, such as a model's.
-    """
+def propose(library: Library, induced: Sequence[Induced], tools: Mapping[str, Tool]) -> list[Row]:
+    """New proposed rows, in the order of what was induced; composites that the library knows are left out."""
     rows = library.rows("tool", states=STATES)
-    known = [plan for row in rows if (plan := _composite(row)) is not None]
+    known = [found for row in rows if (found := _composite(row)) is not None]
     taken = {row.name for row in rows} | set(tools)
     fresh = []
     for one in induced:
@@ -45,19 +35,18 @@ def propose(
             continue
         known.append(one.composite)
         name = name_of(one.composite, taken)
-        docstring = _docstring(one, name, tools)
-        if reworded is not None:
-            name, docstring = reworded(one, name, docstring)
         taken.add(name)
-        fresh.append(_snapshot(one, name, docstring, tools))
+        fresh.append(_snapshot(one, name, tools))
     if not fresh:
         return []
     plan = plan_new(fresh)
-    library.apply(plan, author=author, note="learnt from runs")
+    library.apply(plan, author=AUTHOR, note="learnt from runs")
     return [library.row(change.row_id) for change in plan.changes]
 
 
-def _snapshot(one: Induced, name: str, docstring: str, tools: Mapping[str, Tool]) -> Snapshot:
+def _snapshot(one: Induced, name: str, tools: Mapping[str, Tool]) -> Snapshot:
+    examples = [(each.arguments, each.result) for each in one.instances]
+    docstring = docstring_of(one.composite, name, tools, examples)
     problems: list[dict[str, str]] = []
     for instance in one.instances:
         if instance.question is not None:
@@ -86,11 +75,7 @@ def _snapshot(one: Induced, name: str, docstring: str, tools: Mapping[str, Tool]
     return Snapshot("tool", content, "proposed", (TAG,), provenance)
 
 
-def _docstring(one: Induced, name: str, tools: Mapping[str, Tool]) -> str:
-    return docstring_of(one.composite, name, tools, [(each.arguments, each.result) for each in one.instances])
-
-
-def _composite(row: Row) -> Any:
+def _composite(row: Row) -> Composite | None:
     if row.content.get("plan") is None:
         return None
     try:

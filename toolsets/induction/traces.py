@@ -47,13 +47,8 @@ class Trace:
         return asked[0] if len(asked) == 1 else None
 
 
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two results are the same: as JSON, so that 6 and 6.0 are, and 1 and True are not."""
-    return value_key(one) == value_key(other)
-
-
 def value_key(value: Any) -> str:
-    """A text that equal values share.
+    """A text that equal values share: equal as JSON, so that 6 and 6.0 are, and 1 and True are not.
 
     >>> value_key(6.0) == value_key(6), value_key(1) == value_key(True)
     (True, False)
