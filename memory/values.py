@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from memory.errors import ContentRefused
 
@@ -19,8 +19,8 @@ Kind: TypeAlias = Literal["tool", "concept"]
 State: TypeAlias = Literal["proposed", "active", "retired"]
 Content: TypeAlias = Mapping[str, Any]
 
-KINDS: Final[tuple[Kind, ...]] = ("tool", "concept")
-STATES: Final[tuple[State, ...]] = ("proposed", "active", "retired")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+STATES: Final[tuple[State, ...]] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)

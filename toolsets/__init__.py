@@ -1,7 +1,17 @@
 """Tools that workers call: what a tool is, how a call is read from text, how it is run.
 
-A call's way: a worker's text -> `CallScanner` -> `ToolCall` -> `run_direct` -> `CallResult`, whose text is given back
-to the worker. No torch and no model code here.
+    tool, hints, docstrings, schemas   a function as a `Tool`, its types told as JSON Schema
+    builtin, exact, standard           the tools that come along
+    parse, damaged, guiding            one call in a text: reading it, mending it, what may follow in it
+    fronts -> plan -> check            five grammars, one `Plan`, and what is wrong with it (`diagnostics`)
+    executor                           runs plans, by `policy`; `arguments`, `fitting`, `resolve` make what a tool gets
+    direct                             runs one call at once
+    results, rounds, rendering         what came of calls, as text for a model; `untrusted` makes it harmless
+    sandbox, mcp                       where code that nobody vouches for runs; tools of MCP servers
+    shelf, annotations, composites, seeding   rows of the library as tools
+    making, induction                  tools made from problems, by a model (`chat`, `endpoint`), and from runs
+
+Neighbours: `memory.store` keeps tools, `workbench` runs them. No torch and no model code here.
 """
 
 from toolsets.builtin import BUILTINS

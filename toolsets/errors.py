@@ -8,6 +8,9 @@
     ├── ResultPathError       a reference names a part that the result does not have
     └── NotExecutedError      raised by a tool: it has done nothing, and will not
 
+Further leaves stand with what raises them: `chat`, `composites`, `executor.errors`, `making`, `mcp.errors`, `results`,
+`sandbox.errors`, `shelf`.
+
 Each message is one sentence that says what to do. What a *model* writes wrong never raises: the parser answers with a
 `BrokenCall`, the runner with a failed `CallResult`.
 """

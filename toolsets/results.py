@@ -2,7 +2,7 @@
 
 In: values and errors from `executor`. Out: `CallOutcome`, whose text is short enough for a model; `ResultStore`, where
 the full value stays addressable by the outcome's `result_id`; `History`, by which a later round refers to earlier
-results and does not repeat a change. Neighbours: `executor` fills them, `rounds` renders them, `direct` says how a
+results and does not repeat a change. Neighbours: `executor` fills them, `rounds` renders them, `rendering` says how a
 value becomes text.
 """
 
@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Final, Literal, TypeAlias
+from typing import IO, Any, Final, Literal, TypeAlias, get_args
 
 from toolsets.errors import ToolsetError
 from toolsets.policy import CallPolicy, Effect
@@ -26,15 +26,7 @@ CallState: TypeAlias = Literal["succeeded", "failed", "timed_out", "cancelled", 
 """How a call ended. skipped: a call that it refers to did not succeed. rejected: a person said no. not_executed: it
 never began and nobody decided against it: approval never came, or the plan was stopped before its turn."""
 
-STATES: Final[tuple[CallState, ...]] = (
-    "succeeded",
-    "failed",
-    "timed_out",
-    "cancelled",
-    "skipped",
-    "rejected",
-    "not_executed",
-)
+STATES: Final[tuple[CallState, ...]] = get_args(CallState)
 
 MAX_MEMORY_BYTES: Final = 64 * 2**20
 """What a store keeps in memory; older values go to a temporary file."""

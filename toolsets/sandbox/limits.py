@@ -1,7 +1,8 @@
 """The limits of one sandboxed call. Values only.
 
 In: what a person or a tool says. Out: `Limits`, told to the fork server as a plain dictionary, and the words in which
-a limit that was hit is named. Neighbours: `lockdown` turns them into rlimits, `client` holds the clock and the caps.
+a limit that was hit is named. Neighbours: `lockdown` turns them into rlimits, `server` holds the clock,
+`exchange` the caps.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Which mechanisms a sandbox uses: a plain value that travels to the fork server.
 
-In: what `server.examine` found to work on this machine. Out: `Mechanisms`, read by `lockdown` inside and by
+In: what `examine` found to work on this machine. Out: `Mechanisms`, read by `lockdown` inside and by
 `isolation` outside. Standard library only.
 """
 

@@ -1,6 +1,6 @@
 """What came of one sandboxed call. Values only: errors are data.
 
-In: made by `client` from what the fork server says and what the code wrote. Out: `Outcome`, read by executors, logs
+In: made by `answers` from what the fork server says and what the code wrote. Out: `Outcome`, read by executors, logs
 and views.
 """
 

@@ -1,7 +1,7 @@
 """Runs the tool's code inside the child of a call and writes one JSON object: its value or its error.
 
 In: a request (prelude, source, function, arguments) on one descriptor. Out: the answer on another. Neighbours:
-`lockdown` has run before, `client` reads the answer and believes nothing in it. Whatever the code does to this module
+`lockdown` has run before, `answers` reads the answer and believes nothing in it. Whatever the code does to this module
 it does to its own process, which ends with the call.
 """
 

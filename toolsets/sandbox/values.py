@@ -1,7 +1,7 @@
 """JSON values that cross the border of the sandbox: what may pass, checked on both sides with the same function.
 
 In: a Python value (inside) or bytes that untrusted code may have written (outside). Out: a plain JSON value, or
-NotPlain with one sentence. Neighbours: `tool_process` inside, `client` outside. Standard library only, no unpickling:
+NotPlain with one sentence. Neighbours: `tool_process` inside, `answers` outside. Standard library only, no unpickling:
 nothing that is read here can run.
 """
 
