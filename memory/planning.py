@@ -10,18 +10,18 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from memory.concepts import form_of, merged_programs, unique, unique_problems
+from memory.concepts import form_of, merged_programs, unique_problems
 from memory.content import checked
 from memory.errors import ChangeRefused
-from memory.values import Change, Content, Kind, Plan, Row, Snapshot, State, checked_content
+from memory.values import Change, Content, Kind, Plan, Row, Snapshot, State, Version, checked_content
 
-# verb -> (from which states, to which state)
-_MOVES: Final[dict[str, tuple[tuple[State, ...], State]]] = {
+MOVES: Final[dict[str, tuple[tuple[State, ...], State]]] = {
     "approve": (("proposed",), "active"),
     "reject": (("proposed",), "retired"),
     "retire": (("proposed", "active"), "retired"),
     "restore": (("retired",), "proposed"),
 }
+"""By verb: from which states, and to which one."""
 
 
 def new_row_id(kind: Kind) -> str:
@@ -52,7 +52,7 @@ def plan_edit(row: Row, content: Content, provenance: Content | None = None, act
 
 def plan_move(rows: Iterable[Row], verb: str) -> Plan:
     """Approve, reject, retire or restore rows."""
-    sources, target = _MOVES[verb]
+    sources, target = MOVES[verb]
     changes = []
     for row in rows:
         if row.state not in sources:
@@ -62,6 +62,13 @@ def plan_move(rows: Iterable[Row], verb: str) -> Plan:
             )
         changes.append(_change(row, row.snapshot.with_(state=target)))
     return Plan(verb, tuple(changes))
+
+
+def plan_revert(row: Row, old: Version) -> Plan:
+    """The content, the tags and the provenance of an older version; the state stays."""
+    before = old.snapshot
+    after = row.snapshot.with_(content=before.content, tags=before.tags, provenance=before.provenance)
+    return Plan("revert", (_change(row, after),))
 
 
 def plan_tags(rows: Iterable[Row], add: Iterable[str] = (), remove: Iterable[str] = ()) -> Plan:
@@ -135,7 +142,7 @@ def snapshot_diff(before: Snapshot | None, after: Snapshot) -> list[str]:
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags in one order, each once, without blanks around."""
-    return tuple(sorted(set(unique(tag.strip() for tag in tags)) - {""}))
+    return tuple(sorted({tag.strip() for tag in tags} - {""}))
 
 
 def _change(row: Row, after: Snapshot) -> Change:

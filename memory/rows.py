@@ -118,8 +118,6 @@ def count_uses(uses: Iterable[Use]) -> list[UsageCount]:
             used=sum(use.used for use in group),
             solved_when_used=sum(use.used and use.solved is True for use in group),
             unsolved_when_used=sum(use.used and use.solved is False for use in group),
-            solved_when_unused=sum(not use.used and use.solved is True for use in group),
-            unsolved_when_unused=sum(not use.used and use.solved is False for use in group),
         )
         for hash_, group in by_content.items()
     ]

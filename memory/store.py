@@ -173,15 +173,6 @@ class Library:
         self.apply(plan_move([self._as_read(row_id, expected_version)], verb), author=author, note=note)
         return self.row(row_id)
 
-    def revert(self, row_id: str, number: int, *, author: str, expected_version: int, note: str = "") -> Row:
-        """The content and the tags of an older version, as a new version; the state stays."""
-        row = self._as_read(row_id, expected_version)
-        old = self.version(row_id, number).snapshot
-        after = row.snapshot.with_(content=old.content, tags=old.tags, provenance=old.provenance)
-        plan = Plan("revert", (Change(row_id, row.version, row.snapshot, after),))
-        self.apply(plan, author=author, note=note or f"back to version {number}")
-        return self.row(row_id)
-
     def journal(self, limit: int = 50) -> list[Entry]:
         """The last plans that were carried out, the newest first."""
         with self.reading() as connection:

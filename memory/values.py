@@ -149,8 +149,6 @@ class UsageCount:
     used: int
     solved_when_used: int
     unsolved_when_used: int
-    solved_when_unused: int
-    unsolved_when_unused: int
 
 
 def canonical_json(value: Any) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from memory.errors import ChangeRefused, RowChanged, RowNotFound
-from memory.planning import plan_edit, plan_merge, plan_move, plan_split, plan_tags, snapshot_diff
-from memory.store import Library
+from memory.planning import MOVES, plan_edit, plan_merge, plan_move, plan_revert, plan_split, plan_tags, snapshot_diff
+from memory.store import FILE_NAME, Library
 from memory.values import STATES, Kind, Plan, Row, Snapshot, State
 from toolsets.damaged import well_formed
 from workbench.library_values import Done, Proposal, Rows, RowView, VersionView, entry_json, use_json
@@ -64,7 +64,7 @@ class Libraries:
     @property
     def exists(self) -> bool:
         """Whether anybody has put anything into it; asking does not make it."""
-        return (self.folder / "library.sqlite3").exists()
+        return (self.folder / FILE_NAME).exists()
 
     @property
     def library(self) -> Library:
@@ -228,8 +228,8 @@ class Face:
     def revert(self, ref: str, version: int, *, expected_version: int | None = None, note: str = "") -> Done:
         """The content and tags of an older version, as a new one."""
         row = self._row(ref, expected_version)
-        self._library.revert(row.row_id, version, author=self._author, expected_version=row.version, note=note)
-        return self._done(self._library.journal(1)[0].number, "revert", (row.row_id,))
+        old = self._library.version(row.row_id, version)
+        return self._apply(plan_revert(row, old), note or f"back to version {version}")
 
     # ---------------------------------------------------------------------------------------------- several rows
 
@@ -242,12 +242,12 @@ class Face:
         states: Sequence[str] | None = None,
     ) -> Proposal:
         """Approve, reject, retire or restore several rows: those named, or all with a tag, or in a state."""
-        if verb not in _VERBS:
-            raise ChangeRefused(f"There is no bulk change {verb!r}: it is one of {', '.join(_VERBS)}.")
+        if verb not in MOVES:
+            raise ChangeRefused(f"There is no bulk change {verb!r}: it is one of {', '.join(MOVES)}.")
         refs = _listed(refs)
         if not refs and tag is None and states is None:
             raise ChangeRefused(f"Say which rows to {verb}: name them, or give a tag or a state.")
-        return self._proposal(plan_move(self._chosen(refs, tag, states or _VERBS[verb]), verb))
+        return self._proposal(plan_move(self._chosen(refs, tag, states or MOVES[verb][0]), verb))
 
     def tag(self, refs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Proposal:
         """Put tags on rows and take tags off."""
@@ -448,12 +448,6 @@ class Concepts(Face):
         return try_concept(self._row(ref))
 
 
-_VERBS: Final[dict[str, tuple[State, ...]]] = {
-    "approve": ("proposed",),
-    "reject": ("proposed",),
-    "retire": ("proposed", "active"),
-    "restore": ("retired",),
-}
 _NOT_UNDONE: Final = ("undo", "seed")
 
 

@@ -93,11 +93,11 @@ class RowView:
 
     def __str__(self) -> str:
         head = f"{self.row.kind} {self.name} ({self.id}), version {self.version}, {self.state}"
-        tags = f"tags: {', '.join(self.row.tags)}" if self.row.tags else ""
+        tags = [f"tags: {', '.join(self.row.tags)}"] if self.row.tags else []
         used = _usage(self.usage)
         usage = f"shown in {used['retrieved']} runs, used in {used['used']}, {used['solved']} of them solved"
         helped = str(self.helped) if self.helped is not None else "helped or hurt: not measured"
-        return "\n".join(line for line in (head, tags, usage, helped, "", self.text) if line or line == "")
+        return "\n".join([head, *tags, usage, helped, "", self.text])
 
     def __repr__(self) -> str:
         return f"<{self.row.kind} {self.name!r} {self.id} version {self.version}, {self.state}>"

@@ -8,7 +8,17 @@ import pytest
 from rows_at_hand import concept, lesson, tool
 
 from memory.errors import ChangeRefused, ContentRefused, RowChanged, RowNotFound
-from memory.planning import describe, joined, plan_edit, plan_merge, plan_move, plan_new, plan_split, plan_tags
+from memory.planning import (
+    describe,
+    joined,
+    plan_edit,
+    plan_merge,
+    plan_move,
+    plan_new,
+    plan_revert,
+    plan_split,
+    plan_tags,
+)
 from memory.store import Library
 from memory.values import Plan, Snapshot
 
@@ -49,7 +59,8 @@ def test_diff_shows_lines_of_code_and_revert_brings_the_old_content_back(library
     diff = library.diff(row.row_id, 1)
     assert '-code:     """Old words."""' in diff
     assert '+code:     """New words."""' in diff
-    reverted = library.revert(row.row_id, 1, author="ana", expected_version=2)
+    library.apply(plan_revert(library.row(row.row_id), library.version(row.row_id, 1)), author="ana")
+    reverted = library.row(row.row_id)
     assert (reverted.version, reverted.content) == (3, row.content)
 
 
@@ -251,7 +262,7 @@ def test_uses_are_counted_for_each_content_not_for_each_version(library: Library
     row = library.edit(row.row_id, tool(x=1).content, author="ana", expected_version=2)
     library.record_retrieval("run-3", {row.row_id: {}})
     first, second = library.usage(row.row_id)
-    assert (first.retrieved, first.used, first.solved_when_used, first.unsolved_when_unused) == (2, 1, 1, 1)
+    assert (first.retrieved, first.used, first.solved_when_used, first.unsolved_when_used) == (2, 1, 1, 0)
     assert (second.content_hash, second.retrieved, second.used) == (row.snapshot.content_hash, 1, 0)
     assert library.uses(run_id="run-1")[0].why == {"score": 0.5}
     assert library.uses(run_id="run-3")[0].solved is None

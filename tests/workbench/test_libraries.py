@@ -17,6 +17,8 @@ from hash_embedder import HashEmbedder
 
 from memory.effects import Trial
 from memory.errors import ChangeRefused, ImportRefused, LibraryTooNew, LibraryUnwritable, RowChanged, RowNotFound
+from memory.planning import plan_tags
+from memory.values import Entry, Plan
 from toolsets.shelf import LIMITS
 from workbench.libraries import Libraries
 
@@ -96,6 +98,30 @@ def test_approval_edit_diff_history_and_revert_are_versions_with_author_and_note
     assert [one.version.action for one in history] == ["create", "approve", "edit", "revert"]
     assert as_json(history[1].to_json())["note"] == "seen it work"
     assert {one.version.author for one in history} == {"ana"}
+
+
+def test_a_revert_names_its_own_entry_whoever_writes_right_after_it(
+    home: Libraries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = home.concepts.add(RECOLOR)
+    home.concepts.edit(row.id, description="Other.")
+    apply = home.library.apply
+
+    def then_another(plan: Plan, **how: Any) -> Entry:
+        entry = apply(plan, **how)
+        apply(plan_tags(home.library.rows("tool")[:1], add=["later"]), author="bo")
+        return entry
+
+    monkeypatch.setattr(home.library, "apply", then_another)
+    done = home.concepts.revert(row.id, 1)
+    monkeypatch.undo()
+    home.concepts.undo(done.entry).apply()
+    assert home.concepts.show(row.id).row.content["description"] == "Other."
+
+
+def test_a_row_without_tags_is_told_without_a_gap(home: Libraries) -> None:
+    home.concepts.add(RECOLOR)
+    assert str(home.concepts.show("recolor cells")).splitlines()[1].startswith("shown in 0 runs")
 
 
 def test_a_change_made_from_an_older_version_is_refused(home: Libraries) -> None:
