@@ -143,9 +143,9 @@ def _take(connection: sqlite3.Connection, line: _Line, entry: int, author: str, 
     present = rows.versions_of(connection, line.row_id)
     shared = min(len(present), len(line.versions))
     if [_identity(version) for version in present[:shared]] != [_identity(one) for one in line.versions[:shared]]:
-        raise ImportRefused(
-            f"Line {line.number}: the row {line.row_id} has another history here than in the file: retire and purge it "
-            "here first, or take its line out of the file."
+        raise ChangeRefused(
+            f"the row {line.row_id} has another history here than in the file: retire and purge it here first, or take "
+            "its line out of the file."
         )
     for version in line.versions[shared:]:
         snapshot = version.snapshot
