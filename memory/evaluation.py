@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import numpy as np
+
 from memory.craft_folder import craft_sets
-from memory.embedder import Embedder, Progress, Vectors, encode_in_batches
+from memory.embedder import BATCH, Embedder, Progress, Vectors, encode_in_batches
 from memory.evaluation_set import Asked, EvaluationSet
 from memory.ranking import DEFAULT_WEIGHTS, Evidence, Hit, Pair, Weights, fuse, vote
 from memory.shelf import Query, Shelf, array_products
@@ -24,7 +26,6 @@ Way: TypeAlias = Callable[[Evidences], list[Hit]]
 RECALL_AT: Final = (1, 3, 10)
 KEPT: Final = 0.9
 """The share of right answers that a threshold may not refuse; what it refuses beside them is for nothing."""
-_BATCH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +84,9 @@ def evaluate(
     return Report(name, len(data.rows), tuple(recalls))
 
 
-def calibrate(data: EvaluationSet, embedder: Embedder, progress: Progress | None = None) -> "Calibration":
-    """The fit below which nothing fits: the highest that still keeps `KEPT` of the right answers of this set."""
-    asked = [replace(one, query=Query(one.query.task)) for one in data.queries]
-    fits: dict[bool, list[float]] = {True: [], False: []}
-    for one, evidence in zip(asked, gather(data, asked, embedder, progress), strict=True):
-        best = fuse(evidence)[0]
-        # A query whose first hit is wrong tells nothing of where a fit begins.
-        if not one.right or best.row_id in one.right:
-            fits[bool(one.right)].append(best.fit)
-    found = sorted(fits[True])
-    threshold = found[int(len(found) * (1 - KEPT))] if found else 0.0
-    return Calibration(threshold, _share(fits[True], threshold), 1 - _share(fits[False], threshold))
-
-
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A threshold, and what it does on the set it was measured on."""
+    """A threshold, and what it does on a set."""
 
     threshold: float
     kept: float
@@ -108,19 +95,18 @@ class Calibration:
     """The share of queries without a right row that it answers with nothing."""
 
 
+def calibrate(data: EvaluationSet, embedder: Embedder, progress: Progress | None = None) -> Calibration:
+    """The fit below which nothing fits: the highest that still keeps `KEPT` of the right answers of this set."""
+    right, foreign = _fits(data, embedder, progress)
+    threshold = sorted(right)[int(len(right) * (1 - KEPT))] if right else 0.0
+    return _calibration(threshold, right, foreign)
+
+
 def refusals(
     data: EvaluationSet, embedder: Embedder, threshold: float, progress: Progress | None = None
 ) -> Calibration:
     """What a threshold does on another set than the one it was measured on."""
-    asked = [replace(one, query=Query(one.query.task)) for one in data.queries]
-    kept, refused = [], []
-    for one, evidence in zip(asked, gather(data, asked, embedder, progress), strict=True):
-        best = fuse(evidence)[0]
-        if not one.right:
-            refused.append(best.fit < threshold)
-        elif best.row_id in one.right:
-            kept.append(best.fit >= threshold)
-    return Calibration(threshold, sum(kept) / max(len(kept), 1), sum(refused) / max(len(refused), 1))
+    return _calibration(threshold, *_fits(data, embedder, progress))
 
 
 def gather(
@@ -132,20 +118,33 @@ def gather(
         shelf.put(row.row_id, row.kind, row.views)
     texts = {*shelf.texts().values(), *(text for one in asked for _, text in one.query.texts())}
     vectors: dict[str, Vectors] = {}
-    for part, encoded in encode_in_batches(embedder, sorted(texts), _BATCH, progress):
+    for part, encoded in encode_in_batches(embedder, sorted(texts), BATCH, progress):
         vectors.update((text_hash(text), vector) for text, vector in zip(part, encoded, strict=True))
     products = array_products(vectors)
     for one in asked:
-        query_vectors = array_of(vectors, [text for _, text in one.query.texts()])
+        query_vectors = np.stack([vectors[text_hash(text)] for _, text in one.query.texts()])
         yield shelf.evidence(
             data.kind, one.query, query_vectors, products, without_problems=frozenset({one.query.task})
         )
 
 
-def array_of(vectors: Mapping[str, Vectors], texts: Sequence[str]) -> Vectors:
-    import numpy as np
+def _fits(data: EvaluationSet, embedder: Embedder, progress: Progress | None) -> tuple[list[float], list[float]]:
+    """The fits of first hits: of those that are right, and of those of queries without a right row. A query whose first
+    hit is wrong tells nothing of where a fit begins."""
+    right, foreign = [], []
+    asked = [replace(one, query=Query(one.query.task)) for one in data.queries]
+    for one, evidence in zip(asked, gather(data, asked, embedder, progress), strict=True):
+        best = fuse(evidence)[0]
+        if not one.right:
+            foreign.append(best.fit)
+        elif best.row_id in one.right:
+            right.append(best.fit)
+    return right, foreign
 
-    return np.stack([vectors[text_hash(text)] for text in texts])
+
+def _calibration(threshold: float, right: Sequence[float], foreign: Sequence[float]) -> Calibration:
+    kept, answered = (sum(fit >= threshold for fit in fits) / max(len(fits), 1) for fits in (right, foreign))
+    return Calibration(threshold, kept, 1 - answered)
 
 
 def _ways(data: EvaluationSet, expand: bool) -> dict[str, Way]:
@@ -174,10 +173,6 @@ def _weighted(weights: Weights) -> Way:
 
 def _rank(hits: Sequence[Hit], right: frozenset[str]) -> int:
     return next((number for number, hit in enumerate(hits) if hit.row_id in right), len(hits) + max(RECALL_AT))
-
-
-def _share(fits: Sequence[float], threshold: float) -> float:
-    return sum(fit >= threshold for fit in fits) / max(len(fits), 1)
 
 
 def _columns(limits: Sequence[int]) -> str:

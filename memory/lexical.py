@@ -32,17 +32,14 @@ _QUESTION_WORDS: Final = """
 _STOP: Final = frozenset(_QUESTION_WORDS.split())
 
 
-class Lexicon(Generic[Key]):
+class WordIndex(Generic[Key]):
     """An inverted index that texts are put into and taken out of; `terms` says what of a text is compared."""
 
-    def __init__(self, terms: "Callable[[str], tuple[str, ...]] | None" = None) -> None:
+    def __init__(self, terms: Callable[[str], tuple[str, ...]] | None = None) -> None:
         self._terms = terms or words_of
         self._postings: defaultdict[str, dict[Key, int]] = defaultdict(dict)
         self._words: dict[Key, tuple[str, ...]] = {}
         self._length = 0
-
-    def __len__(self) -> int:
-        return len(self._words)
 
     def put(self, key: Key, text: str) -> None:
         self.discard(key)

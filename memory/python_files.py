@@ -48,12 +48,13 @@ def read_skill(folder: Path) -> list[Snapshot]:
         raise ImportRefused(f"{path} has nothing after its head: write what to do there.")
     name = head["name"].strip()
     rest = {key: value for key, value in head.items() if key not in ("name", "description")}
-    content = {
+    content: dict[str, Any] = {
         "title": name,
         "situation": head["description"].strip(),
         "suggestion": body.strip(),
-        **_known_apart(rest),
     }
+    if rest:  # under a field of their own: in a concept they could mean something else
+        content["skill"] = _json(rest)
     try:
         concept = Snapshot(
             "concept",
@@ -111,13 +112,8 @@ def _split(path: Path, text: str) -> tuple[dict[str, Any], str]:
     return head, "\n".join(lines[ends[1] + 1 :])
 
 
-def _known_apart(rest: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a skill's head that would mean something else in a concept are kept under the skill's own field."""
-    return {"skill": _json(rest)} if rest else {}
-
-
 def _json(value: Any) -> Any:
-    """YAML's values as JSON's: a date becomes its text."""
+    """YAML's values as JSON's: what JSON does not have, such as a set, becomes its text."""
     if isinstance(value, dict):
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, list):

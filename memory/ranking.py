@@ -66,10 +66,10 @@ class Weights:
 
 # One set of weights for tools and concepts: a pair whose view a row does not have takes no part in that row's mean.
 # What a task is compared with best is another task; cues are written to be compared with tasks. The figures were chosen
-# on half of the queries of public CRAFT tools and on the tuning part of the project's own set together (docs/
-# libraries.md has what they give). Words help where
-# problems are told in one jargon, and hurt where a query is told in other words than the tool: single words in common
-# are then accidents. Pairs of words (`lexical.pairs_of`) are in common in the first case and hardly ever in the second.
+# on half of the queries of public CRAFT tools and on the tuning part of the project's own set together
+# (docs/libraries.md has what they give). Words help where problems are told in one jargon, and hurt where a query is
+# told in other words than the tool: single words in common are then accidents. Pairs of words (`lexical.pairs_of`) are
+# in common in the first case and hardly ever in the second.
 DEFAULT_WEIGHTS: Final = Weights(
     dense={
         ("task", "problem"): 1.0,

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from memory.embedder import Embedder, Progress, Vectors, encode_checked, encode_in_batches
+from memory.embedder import BATCH, Embedder, Progress, Vectors, encode_checked, encode_in_batches
 from memory.ranking import DEFAULT_WEIGHTS, Hit, Weights, fuse
 from memory.shelf import Query, Shelf
 from memory.store import Library
@@ -28,7 +28,6 @@ from memory.vectors import Ids, VectorCache, VectorIndex, index_path
 from memory.views import views_of
 
 CANDIDATES: Final = 512
-BATCH: Final = 32
 MAX_CACHED_QUERIES: Final = 4096
 # The index file spares the next process reading all vectors row by row; it need not follow every single change.
 _UNSAVED_SHARE: Final = 0.02
@@ -188,7 +187,7 @@ class Searcher:
         self._rows.pop(row_id, None)
         self._shelf.discard(row_id)
 
-    def _choice(self, kind: Kind, states: tuple[State, ...], tag: str | None) -> "_Choice":
+    def _choice(self, kind: Kind, states: tuple[State, ...], tag: str | None) -> _Choice:
         """The rows of a kind, some states and a tag, and whose each vector is."""
         key = (kind, states, tag)
         if key not in self._choices:
@@ -202,7 +201,7 @@ class Searcher:
             self._choices[key] = _Choice(frozenset(row_ids), owners, np.fromiter(owners, np.int64, len(owners)))
         return self._choices[key]
 
-    def _candidates(self, kind: Kind, query: Query, vectors: Vectors, choice: "_Choice") -> frozenset[str]:
+    def _candidates(self, kind: Kind, query: Query, vectors: Vectors, choice: _Choice) -> frozenset[str]:
         if len(choice.owners) <= CANDIDATES:
             return choice.row_ids
         _, near = self._index.nearest(vectors, CANDIDATES, choice.ids if len(choice.ids) < len(self._index) else None)

@@ -7,13 +7,13 @@ data set; ranking takes the evidence.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from memory.embedder import Vectors
-from memory.lexical import Lexicon, pairs_of
+from memory.lexical import WordIndex, pairs_of
 from memory.ranking import DEFAULT_WEIGHTS, Evidence, Hit, QueryView
 from memory.values import Kind
 from memory.views import ViewText, spoken
@@ -45,11 +45,8 @@ class Shelf:
     def __init__(self) -> None:
         self._views: dict[str, tuple[ViewText, ...]] = {}
         self._kinds: dict[str, Kind] = {}
-        self._problems: defaultdict[Kind, Lexicon[tuple[str, int]]] = defaultdict(lambda: Lexicon(pairs_of))
-        self._about: defaultdict[Kind, Lexicon[str]] = defaultdict(Lexicon)
-
-    def __len__(self) -> int:
-        return len(self._views)
+        self._problems: defaultdict[Kind, WordIndex[tuple[str, int]]] = defaultdict(lambda: WordIndex(pairs_of))
+        self._about: defaultdict[Kind, WordIndex[str]] = defaultdict(WordIndex)
 
     def put(self, row_id: str, kind: Kind, views: tuple[ViewText, ...]) -> None:
         self.discard(row_id)
@@ -73,9 +70,6 @@ class Shelf:
 
     def views(self, row_id: str) -> tuple[ViewText, ...]:
         return self._views[row_id]
-
-    def row_ids(self) -> list[str]:
-        return list(self._views)
 
     def texts(self) -> dict[str, str]:
         """Every text of every row by its hash."""
@@ -106,14 +100,8 @@ class Shelf:
     def explained(self, hit: Hit) -> Hit:
         """The hit with the texts of its exemplars."""
         texts: dict[tuple[str, int], str] = {(view.view, view.ordinal): view.text for view in self._views[hit.row_id]}
-        evidence = tuple(
-            Evidence(
-                item.query_view, item.view, item.channel, item.score, item.exemplar,
-                texts.get((item.view, item.exemplar), ""), item.weight,
-            )
-            for item in hit.evidence
-        )  # fmt: skip
-        return Hit(hit.row_id, hit.score, hit.fit, evidence)
+        told = (replace(item, text=texts.get((item.view, item.exemplar), "")) for item in hit.evidence)
+        return replace(hit, evidence=tuple(told))
 
     def _add_dense(
         self,

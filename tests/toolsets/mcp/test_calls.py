@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable
 
 import anyio
+import mcp_types as types
 import pytest
 
 from toolsets.executor import Event, Executor, Finished, Progress, Started, TransientError
 from toolsets.fronts import parse
 from toolsets.mcp import McpServers
+from toolsets.mcp.convert import convert_result, convert_tool, is_wrapped
 from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
 from toolsets.rounds import render_round
@@ -30,6 +32,16 @@ def test_signatures_and_results_are_typed(stdio: McpServers) -> None:
     assert stdio.tools["test_add"].line() == "Sum of two numbers: test_add(a: int, b: int)"
     assert stdio.tools["test_add"].returns == "int"
     assert stdio.tools["test_record"].details.strip() == "With the rows of an invented table."
+
+
+@pytest.mark.parametrize(("kind", "returned"), [({"type": "object"}, "int"), ({}, "value")])
+def test_a_result_is_told_as_it_comes(kind: dict[str, str], returned: str) -> None:
+    out = {"properties": {"result": {"type": "integer"}}, **kind}
+    found = types.Tool(name="count", description="Count.", input_schema={"type": "object"}, output_schema=out)
+    made = convert_tool(found, "count", "s", anyio.sleep)
+    answer = types.CallToolResult(content=[], structured_content={"result": 3})
+    assert made.returns == returned
+    assert convert_result(answer, is_wrapped(found)) == (3 if returned == "int" else {"result": 3})
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
