@@ -219,7 +219,7 @@ class Driver:
     def queue(self, line: str, worker: str | None, text: str, when: str = "queued") -> None:
         """Words that wait for their moment. "now": until the worker has ended the step that it writes and the item that
         it has taken (in the middle of a word nobody listens), at the latest until it has written LONG_STEP tokens more;
-        at once where it is held.
+        at once where it is held, but on a worksheet, whose item would be lost.
         "queued": until the worker waits for a call or has ended its turn."""
         listener = self._listener(worker)
         self._queue[line] = WaitingLine(worker, text, when, listener.sampled if listener else 0)
@@ -450,7 +450,8 @@ class Driver:
             between = not worker.step_ids and not amid_item(self.lanes[worker.name])
             late = worker.sampled - one.since > LONG_STEP
             halted = worker.state in ENDED or worker.state is State.WAITING
-            if halted or (one.when == "now" and (self.paused or between or late)):
+            held = self.paused and not self.run.words.closing_part  # a worksheet's item would be lost
+            if halted or (one.when == "now" and (held or between or late)):
                 del self._queue[line]
                 self.say(one.worker, one.text, line)
 

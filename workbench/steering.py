@@ -61,8 +61,9 @@ class Steerable(ABC):
         """Put your words where a worker writes, by default the first; everybody who sees that block reads them.
 
         when: "now" is between two steps (paragraphs) of the worker, so that no word is cut in two, or at once while it
-        is held or waits for a call; "queued" waits until the worker waits for a call or has ended its turn; until then
-        `edit_say` and `cancel_say` reach it, by the name of the line that is returned.
+        waits for a call, or is held and does no worksheet, whose item would be lost; "queued" waits until the worker
+        waits for a call or has ended its turn; until then `edit_say` and `cancel_say` reach it, by the name of the line
+        that is returned.
         """
         given = {"text": text, "worker": worker, "when": when, "line": line}
         return str(self.command("say", given, key=key, by=by)["line"])

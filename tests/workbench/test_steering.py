@@ -168,6 +168,21 @@ def test_a_line_for_now_is_said_at_once_while_its_worker_is_held(paragraphs: Eng
         assert [one.line for one in scene.injected("person")] == ["line-1"]
 
 
+def test_a_worker_that_is_held_amid_an_item_hears_a_line_for_now_when_it_has_answered_it(tmp_path: Path) -> None:
+    words = {**WORDS, "closing_part": "Joint answer, {first} to {last}:\n"}
+    alice = ["# Alice\n", "I take 1: ", "one.\n", "Answer 1: 42\n\n", "I take nothing.\n\n"]
+    model = save(tmp_path, alice, ["# Bob\n", "Hm.\n\n"], ["Joint answer:\n", "1: 42"], words=words)
+    with Scene(Engine.from_pretrained(model), "Alice", "Bob", task="1. What is the gcd of 84 and 126?") as scene:
+        while spoken(scene, "Alice") != "I take 1: ":
+            scene.step()
+        scene.driver.pause()
+        scene.driver.queue("line-1", "Alice", "slower", "now")
+        scene.driver.resume()
+        while not scene.injected("person") and not scene.driver.ended:
+            scene.step()
+    assert spoken(scene, "Alice").endswith("Answer 1: 42\n\n")
+
+
 def test_words_to_a_worker_that_has_ended_wait_for_the_end_of_a_pause(engine: Engine) -> None:
     with Scene(engine, "Alice", "Bob") as scene:
         for _ in range(4):
