@@ -7,6 +7,7 @@ settings. Pure. Neighbours: `events` above; the command line, the server and not
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,9 +99,16 @@ def _aligned(one: RunView, other: RunView, a: Sequence[ev.Event], b: Sequence[ev
     if first is not None and first["run_id"] == other.run_id:
         return _after(b, first["run_id"], first["seq"])
     if first is not None and second is not None and first["run_id"] == second["run_id"]:
-        seq = min(first["seq"], second["seq"])  # a fork's log begins with its parent's events, of the same numbers
-        return _after(a, first["run_id"], seq)
+        seq = min(first["seq"], second["seq"])
+        return _after(_in_common(a, b), first["run_id"], seq)
     return Aligned(None, 0, 0)
+
+
+def _in_common(a: Sequence[ev.Event], b: Sequence[ev.Event]) -> list[ev.Event]:
+    """What two forks of one run begin with: its events, of its numbers, or of lower ones where it was forked or resumed
+    before, which forks leave out. So their numbers alone do not say where the past of the earlier one ends."""
+    pairs = zip(a[1:], b[1:], strict=False)
+    return [one for one, _ in itertools.takewhile(lambda pair: pair[0].payload == pair[1].payload, pairs)]
 
 
 def _after(events: Sequence[ev.Event], run: str, seq: int) -> Aligned:

@@ -572,6 +572,29 @@ def test_a_run_that_broke_off_anywhere_goes_on_to_the_same_end(layout: str, max_
             assert run.prove(), f"cut after {events[cut - 1].payload}: {run.prove()}"
 
 
+def test_forks_of_a_run_part_after_the_step_of_the_earlier_also_where_the_run_was_forked_before(sampled: Any) -> None:
+    """A fork leaves out what its parent's log tells of other forks, so that its events have other numbers there."""
+    _, run = sampled
+    whole = [one.payload for one in run.events()]
+    at = next(index for index, one in enumerate(whole) if isinstance(one, ev.TokensAdded) and one.step == 3)
+    parent = [*whole[:at], *[ev.RunForked("another", 5)] * 4, *whole[at:]]
+
+    def fork(step: int, words: str) -> list[ev.Event]:
+        seq = max(index for index, one in enumerate(parent, 1) if isinstance(one, ev.TokensAdded) and one.step == step)
+        started = replace(parent[0], parent=ev.Origin(run_id=run.id, seq=seq))
+        past = [one for one in parent[1:seq] if not isinstance(one, ev.RunForked)]
+        later = [
+            replace(one, tokens=[{**told, "text": words} for told in one.tokens])
+            for one in whole
+            if isinstance(one, ev.TokensAdded) and one.step > step
+        ]
+        return [ev.Event(words, number, 0.0, one) for number, one in enumerate([started, *past, *later], 1)]
+
+    for pair in ((fork(5, "x"), fork(9, "y")), (fork(9, "x"), fork(5, "y"))):
+        aligned = compare(*pair).aligned
+        assert (aligned.run, aligned.step) == (run.id, 5)
+
+
 def test_two_runs_without_a_common_past_are_compared_from_the_beginning(tmp_path: Path) -> None:
     with Workbench(data_dir=tmp_path, workers=1, max_tokens=30) as bench:
         runs = [bench.run(task) for task in ("1. Is 97 a prime number?", "1. Is 91 a prime number?")]
