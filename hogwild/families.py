@@ -97,12 +97,19 @@ def _kinds(model: Any, config: Any) -> tuple[Kind, ...]:
     rotates = getattr(config, "no_rope_layers", None) or [1] * config.num_hidden_layers
     if config.model_type in WIDE_LAYERS_WITHOUT_ROPE and getattr(config, "sliding_window", None):
         rotates = [kind == "sliding_attention" for kind in types]
-    rotaries = rotaries_of(model)
+    rotaries, narrows = rotaries_of(model), _narrows(model)
     groups: dict[tuple[Rotary | None, int | None], list[int]] = {}
     for layer, kind in enumerate(types[: config.num_hidden_layers]):
         rotary = (rotaries.get(kind) or rotaries.get("")) if rotates[layer] else None
-        groups.setdefault((rotary, _window(config, layer)), []).append(layer)
+        groups.setdefault((rotary, _window(config, layer) if narrows else None), []).append(layer)
     return tuple(Kind(rotary, window, tuple(layers)) for (rotary, window), layers in groups.items())
+
+
+def _narrows(model: Any) -> bool:
+    """Whether any part of the model masks by a window; the configuration of another may name one all the same, as that
+    of a Llama does whose weights were once a Mistral's."""
+    files = {type(module).__module__ for module in model.modules()}
+    return any(hasattr(sys.modules.get(file), "create_sliding_window_causal_mask") for file in files)
 
 
 def _window(config: Any, layer: int) -> int | None:

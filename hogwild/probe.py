@@ -23,7 +23,10 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1, torch.float16: 3e-2}
 """Largest allowed difference, relative to the largest logit."""
 QUANTISED = 1e-1
 """The same for models whose activations may be rounded, too, to a few bits."""
-
+FARTHEST = 1 << 17
+"""So many positions at most are taken into account; the last is compared with the first."""
+SCALED = 2e-2
+"""How much the length of a query may change from position to position, relative to it: by rounding, no more."""
 
 UNFIT = (RuntimeError, IndexError, TypeError, AttributeError, ValueError, KeyError)
 """What a model raises whose attention is not as we know it."""
@@ -54,6 +57,39 @@ class Arrival:
         return query
 
 
+class _Lengths:
+    """Stands in for the attention of every layer, and compares queries and keys of one token at two positions: however
+    far a vector is turned, it stays as long as it was. worst: the largest difference, relative to the length."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts, self.worst = facts, 0.0
+
+    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any) -> torch.Tensor:
+        for one in (query, key):
+            near, far = one.double().norm(dim=-1).unbind(1)
+            self.worst = max(self.worst, float(((near - far).abs() / near.clamp_min(1e-6)).max()))
+        return query.new_zeros((*query.shape[:2], value.shape[-1]))
+
+
+def _check_lengths(model: Any, facts: ModelFacts, device: torch.device) -> None:
+    """Raise UnsupportedModel where a layer scales by the position in the text, which the few tokens of the probe are too
+    short to show."""
+    lengths = _Lengths(facts)
+    ids = torch.ones(1, 2, dtype=torch.long, device=device)
+    positions = torch.tensor([[0, min(facts.max_positions, FARTHEST) - 1]], device=device)
+    try:
+        with torch.autocast(device.type, enabled=False):
+            model(input_ids=ids, position_ids=positions, use_cache=False, shared=lengths)
+    except UNFIT as error:
+        raise _unfit(model, error) from error
+    if not lengths.worst <= SCALED:
+        raise UnsupportedModel(
+            "attention temperature",
+            f"The model type {model.config.model_type} cannot share its cache: its queries or keys are scaled by their "
+            f"absolute position; {TRY}.",
+        )
+
+
 @torch.inference_mode()
 def probe(runner: Runner) -> None:
     """Raise UnsupportedModel unless a split view gives the logits of the unsplit text; BrokenModel if it has none."""
@@ -68,6 +104,7 @@ def probe(runner: Runner) -> None:
             + (", or too large for float16; load it as float32, or" if narrow else ";")
             + " fetch it again."
         )
+    _check_lengths(model, cache.facts, cache.device)
     first, second = cache.open_block(), cache.open_block()
     try:
         runner.step([Feed((first,), tokens[:FIRST])], last_only=True)

@@ -112,6 +112,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
             "num_local_experts": 2,
         },
     ),
+    # what does not rotate grows with its position, too little in a few tokens to be seen in the logits
+    "beam": (
+        "scaled by their absolute position",
+        {**_SMALL, "model_type": "beam", "num_hidden_layers": 3, "num_experts": 4, "moe_intermediate_size": 32},
+    ),
     "gemma3-both-ways": (
         "see those that come after",
         {**_SMALL, "model_type": "gemma3_text", "use_bidirectional_attention": True},
@@ -206,6 +211,12 @@ def test_a_window_as_wide_as_the_context_is_no_obstacle_where_the_model_does_not
     folder = saved(config, tmp_path / "model")
     (ids,) = load(folder).decode([1, 2, 3], heads=[[4] * 20], max_new_tokens=5, stop=False)
     assert ids == tiny_models.generate(tiny_models.load(folder), [1, 2, 3] + [4] * 20, 5)
+
+
+def test_a_window_in_the_configuration_of_a_model_that_knows_none_is_no_window(tmp_path: Path) -> None:
+    """A Llama that was converted from a Mistral keeps the words of its configuration."""
+    engine = load(saved({**_SMALL, "model_type": "llama", "sliding_window": 16}, tmp_path / "model"))
+    assert [kind.window for kind in engine.facts.kinds] == [None]
 
 
 def test_a_layer_whose_window_is_not_the_configurations_is_refused(tmp_path: Path) -> None:
