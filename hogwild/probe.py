@@ -104,7 +104,6 @@ def probe(runner: Runner) -> None:
             + (", or too large for float16; load it as float32, or" if narrow else ";")
             + " fetch it again."
         )
-    _check_lengths(model, cache.facts, cache.device)
     first, second = cache.open_block(), cache.open_block()
     try:
         runner.step([Feed((first,), tokens[:FIRST])], last_only=True)
@@ -121,6 +120,7 @@ def probe(runner: Runner) -> None:
             f"The model type {model.config.model_type} gives other logits on a split view than on the whole text "
             f"(relative difference {difference:.1g}), so something in it depends on absolute positions; {TRY}.",
         )
+    _check_lengths(model, cache.facts, cache.device)
 
 
 def _unfit(model: Any, error: Exception) -> UnsupportedModel:

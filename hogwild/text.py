@@ -19,11 +19,15 @@ class TextOf:
 
     def add(self, token: int) -> str:
         self.ids.append(token)
-        text = self.tokenizer.decode(self.ids, skip_special_tokens=False)
+        text = self._text()
         if text.endswith("\ufffd") and len(self.ids) < 12:
             return ""
         new = text[len(self.shown) :]
         # A short tail is enough context for tokenizers that join spaces; the rest never changes.
         self.ids = self.ids[-2:]
-        self.shown = self.tokenizer.decode(self.ids, skip_special_tokens=False)
-        return str(new)
+        self.shown = self._text()
+        return new
+
+    def _text(self) -> str:
+        # Cleaning up takes blanks away again that have been shown, as from " 's", and so letters after them.
+        return str(self.tokenizer.decode(self.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

@@ -129,7 +129,7 @@ def lexicon_of(engine: Engine) -> Lexicon | None:
 def _lexicon(engine: Engine) -> Lexicon | None:
     tokenizer: Any = engine.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or getattr(tokenizer, "clean_up_tokenization_spaces", False):
+    if backend is None:
         return None
     size = min(len(tokenizer), engine.vocab_size)
     anchor = backend.encode("{", add_special_tokens=False).ids[-1]

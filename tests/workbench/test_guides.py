@@ -252,7 +252,7 @@ class _Bare:
         self.end_ids = frozenset[int]()
 
 
-def sentencepiece() -> PreTrainedTokenizerFast:
+def sentencepiece(**how: Any) -> PreTrainedTokenizerFast:
     """Pieces with `▁` for a blank, bytes for what has no piece; a leading blank is dropped in decoding."""
     pieces = [
         "▁",
@@ -285,7 +285,19 @@ def sentencepiece() -> PreTrainedTokenizerFast:
     made.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=made)
+    return PreTrainedTokenizerFast(tokenizer_object=made, **how)
+
+
+def test_a_tokenizer_that_cleans_up_blanks_loses_no_letter_and_is_guided_too() -> None:
+    """As that of Llama 3 is told to; before transformers skipped it for such tokenizers, it did."""
+    tokenizer = sentencepiece(
+        clean_up_tokenization_spaces=True,
+        clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output=True,
+    )
+    texts, written = TextOf(tokenizer), '{"name": "gcd .b .c"}'
+    pieces = [texts.add(token) for token in tokenizer.encode(written, add_special_tokens=False)]
+    assert "".join(pieces).lstrip() == written
+    assert lexicon_of(_Bare(tokenizer)) is not None  # type: ignore[arg-type]
 
 
 def test_a_sentencepiece_tokenizer_is_guided_too() -> None:
