@@ -72,8 +72,7 @@ class _Lengths:
 
 
 def _check_lengths(model: Any, facts: ModelFacts, device: torch.device) -> None:
-    """Raise UnsupportedModel where a layer scales by the position in the text, which the few tokens of the probe are too
-    short to show."""
+    """Raise UnsupportedModel where a layer scales by the position, which a few tokens are too short to show."""
     lengths = _Lengths(facts)
     ids = torch.ones(1, 2, dtype=torch.long, device=device)
     positions = torch.tensor([[0, min(facts.max_positions, FARTHEST) - 1]], device=device)
