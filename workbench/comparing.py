@@ -14,7 +14,7 @@ from typing import Any
 
 from workbench import events as ev
 from workbench.projection import RunView
-from workbench.visible import one_line
+from workbench.visible import one_line, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class Comparison:
             "a": self.a, "b": self.b, "aligned": where, "workers": pairs, "answers": {"a": a, "b": b, "same": a == b},
             "items": self.items, "metrics": _both(self.figures), "settings": _both(self.settings),
         }  # fmt: skip
+
+    def __repr__(self) -> str:
+        return visible(str(self))
 
     def __str__(self) -> str:
         at = self.aligned

@@ -143,6 +143,10 @@ class RunView:
             view.apply(event)
         return view
 
+    def __repr__(self) -> str:
+        figures = f"{self.steps} steps, {self.tokens} tokens, {len(self.calls)} calls"
+        return f"<RunView of {self.run_id}: {self.status}, {figures}>"
+
     def apply(self, event: ev.Event) -> list[Moment]:
         """Take in the next event; returns the moments that it brought."""
         known = len(self.moments)

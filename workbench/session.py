@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
@@ -32,6 +32,7 @@ from workbench.mcp_tools import McpTools
 from workbench.models import follows, load_engine, loading
 from workbench.offered import Offer, offered_tools
 from workbench.paths import log_path
+from workbench.reading import Readable
 from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
 from workbench.remembering import LEARN_EVERY, Remembering
 from workbench.run_memory import RunMemory
@@ -55,7 +56,7 @@ SETTLE_S = 120.0
 """How long the engine's process may take to learn what it has been shown."""
 
 
-class Run(Steerable):
+class Run(Readable, Steerable):
     """One run, from the moment it was asked for. `await run` and `run.answer` wait for its end."""
 
     in_engine = False
@@ -63,6 +64,7 @@ class Run(Steerable):
 
     def __init__(self, host: Workbench, run_id: str, writer: RunWriter, settings: dict[str, Any], task: str) -> None:
         self.id, self._host, self._writer, self._settings, self._task = run_id, host, writer, settings, task
+        self._log = host.log
         self._memory = RunMemory(
             host.library, settings, host.model, host.learning, chosen=host.chosen, unsafe=host.unsafe_tools
         )
@@ -105,11 +107,6 @@ class Run(Steerable):
         self._finished()
         return self
 
-    def events(self, since: int = 0) -> Iterator[ev.Event]:
-        """The run's events after number `since`, as they come, until it has ended."""
-        self._flush()
-        return self._host.log.follow(self.id, since)
-
     @property
     def results(self) -> Mapping[str, Any]:
         """What its calls returned so far, whole, by the names that the log gives them: `run.results["c1"]`."""
@@ -135,13 +132,6 @@ class Run(Steerable):
         """Replay the run as the log has it: does the model choose every token again? Raises ReplayError."""
         self._flush()
         return self._host.prove(self.id)
-
-    def export(self, path: str | Path) -> Path:
-        """Write the run as a notebook (.ipynb) or a page for any browser (.html); returns where."""
-        from workbench.export import export_run  # nbformat takes a second to import
-
-        self._flush()
-        return export_run(self._host.log.events(self.id), path)
 
     def _check_pending(self, call: str) -> None:
         if self._done.is_set() or self._calls is None:

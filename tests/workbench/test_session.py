@@ -130,6 +130,75 @@ def test_a_run_can_be_awaited_while_the_loop_goes_on(bench: Workbench) -> None:
     assert [run.status for run in asyncio.run(both())] == ["solved", "solved"]
 
 
+def test_events_come_to_an_event_loop_that_goes_on_meanwhile(endless_bench: Workbench) -> None:
+    run = endless_bench.run("What?")
+
+    async def watch() -> tuple[list[int], int]:
+        seen, beside = [], 0
+
+        async def tick() -> None:
+            nonlocal beside
+            while True:
+                beside += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        async for event in run.events():
+            seen.append(event.seq)
+            if event.kind == "tokens_added" and event.payload.step == 3:
+                run.stop()
+        ticking.cancel()
+        return seen, beside
+
+    seen, beside = asyncio.run(asyncio.wait_for(watch(), LIMIT_S))
+    assert seen == [event.seq for event in run.events()]
+    assert beside > 3
+    assert run.status == "stopped"
+
+
+def test_a_loop_that_looks_away_from_a_silent_run_can_end(endless_bench: Workbench) -> None:
+    run = endless_bench.run("What?")
+    run.pause()
+
+    async def watch() -> None:
+        async for _ in run.events():
+            pass
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(watch(), 1.0))
+    assert run.status == "running"
+    run.stop()
+    run.wait()
+
+
+def test_a_view_is_the_run_as_it_is_now(bench: Workbench, endless_bench: Workbench) -> None:
+    going = endless_bench.run("What?")
+    next(event for event in going.events() if event.kind == "tokens_added")
+    assert going.view().status == "running"
+    going.stop()
+    going.wait()
+    assert going.view().status == "stopped"
+
+    run = bench.run("What?")
+    run.wait()
+    view = run.view()
+    reported = {one["name"]: one["tokens"] for one in run.metrics["workers"]}
+    assert {name: lane.tokens for name, lane in view.lanes.items()} == reported
+    assert [(call.tool, call.text, call.state) for call in view.calls.values()] == [("gcd", "42", "succeeded")]
+    assert repr(view) == f"<RunView of {run.id}: solved, {view.steps} steps, {view.tokens} tokens, 1 calls>"
+
+
+def test_a_run_is_compared_with_another_or_its_id(bench: Workbench) -> None:
+    run, other = bench.run("What?"), bench.run("What?", workers=1)
+    other.wait()
+    run.wait()
+    found = run.compare(other)
+    assert (found.a, found.b) == (run.id, other.id)
+    assert found.settings["workers"] == (2, 1)
+    assert run.compare(other.id).to_json() == found.to_json()
+    assert repr(found) == str(found)
+
+
 def test_events_come_while_the_run_goes_on_and_end_with_it(endless_bench: Workbench) -> None:
     run = endless_bench.run("What?")
     events = run.events()

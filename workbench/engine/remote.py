@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench import events as ev
@@ -18,6 +17,7 @@ from workbench.engine.client import EngineClient, default_kind
 from workbench.errors import WorkbenchError
 from workbench.log import RunLog
 from workbench.paths import log_path
+from workbench.reading import Readable
 from workbench.steering import Steerable
 from workbench.widget import mimebundle
 
@@ -29,7 +29,7 @@ LOOK_S = 0.05
 PROVE_S = 600.0
 
 
-class RemoteRun(Steerable):
+class RemoteRun(Readable, Steerable):
     """One run; `await run` and `run.answer` wait for its end."""
 
     in_engine = True
@@ -71,10 +71,6 @@ class RemoteRun(Steerable):
         self._finished()
         return self
 
-    def events(self, since: int = 0) -> Iterator[ev.Event]:
-        """The run's events after number `since`, as they come, until it has ended."""
-        return self._log.follow(self.id, since)
-
     @property
     def results(self) -> Mapping[str, Any]:
         """What its calls returned so far, by the names that the log gives them, as JSON has it."""
@@ -103,12 +99,6 @@ class RemoteRun(Steerable):
         from workbench.replay import Proof
 
         return Proof.from_json(self._engine.call("prove", PROVE_S, run_id=self.id))
-
-    def export(self, path: str | Path) -> Path:
-        """Write the run as a notebook; returns where."""
-        from workbench.export import export_run
-
-        return export_run(self._log.events(self.id), path)
 
     def _finished(self) -> ev.RunFinished:
         self.wait()

@@ -1,0 +1,96 @@
+"""A run as its log tells it, to whoever holds it: events as they come, the state of now, a comparison, a file.
+
+In: a run's id and its log. Out: events for loops with and without `async`, a `RunView`, a `Comparison`, an export.
+Neighbours: `session.Run` and `engine.remote.RemoteRun` are read through this, `projection` and `comparing` do the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from workbench.errors import LogTimeout
+from workbench.events import Event
+
+if TYPE_CHECKING:
+    from workbench.comparing import Comparison
+    from workbench.log import RunLog
+    from workbench.projection import RunView
+
+LOOK_S: Final = 0.2
+"""How long a thread of an event loop waits for the next event before it looks whether anybody still wants it."""
+
+
+class Events(Iterator[Event]):
+    """The events of a run as they come, until it has ended: `for event in ...`, and `async for event in ...`, which
+    lets the event loop go on meanwhile."""
+
+    def __init__(self, log: RunLog, run_id: str, since: int = 0) -> None:
+        self._log, self._run_id, self._since = log, run_id, since
+        self._following = log.follow(run_id, since)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        event = next(self._following)
+        self._since = event.seq
+        return event
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while (page := await asyncio.to_thread(self._page)) is not None:
+            for event in page:
+                self._since = event.seq
+                yield event
+
+    def _page(self) -> list[Event] | None:
+        """What there is after the last event; empty if nothing has come for a moment, None if nothing will."""
+        try:
+            first = next(self._log.follow(self._run_id, self._since, LOOK_S), None)
+        except LogTimeout:
+            return []
+        return None if first is None else self._log.events(self._run_id, self._since)
+
+
+class Readable:
+    """What a run's handle tells from the log."""
+
+    id: str
+    _log: RunLog
+
+    def events(self, since: int = 0) -> Events:
+        """The run's events after number `since`, as they come, until it has ended; also for `async for`."""
+        self._flush()
+        return Events(self._log, self.id, since)
+
+    def view(self) -> RunView:
+        """The run as it is now, without waiting: lanes by worker, calls with their times, blocks, plans, figures."""
+        from workbench.projection import RunView
+
+        self._flush()
+        seen = RunView.of(self._log.events(self.id))
+        return seen.interrupted() if self._log.summary(self.id).status == "interrupted" else seen
+
+    def compare(self, other: Readable | str) -> Comparison:
+        """This run beside another, or the one with that id: where they part, and what differs from there on."""
+        from workbench.comparing import compare
+
+        self._flush()
+        if isinstance(other, Readable):
+            other._flush()
+        theirs = other.id if isinstance(other, Readable) else self._log.find(other)
+        log = other._log if isinstance(other, Readable) else self._log
+        return compare(self._log.events(self.id), log.events(theirs))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the run as a notebook (.ipynb), a page for any browser (.html) or an OpenTelemetry trace (.json);
+        returns where."""
+        from workbench.export import export_run  # nbformat takes a second to import
+
+        self._flush()
+        return export_run(self._log.events(self.id), path)
+
+    def _flush(self) -> None:
+        """Let the log have what is known so far."""
