@@ -24,6 +24,7 @@ class Span:
     index: its place in the lane. call: the id, empty while the call is being written or if it could not be read.
     source: who injected the text. closed: the raw text of the call is complete. reply: what the caller was told, for
     a call that could not be read. unread: the worker went on, or was told, without the call having been planned.
+    cut_short: the text of the call ended before the call did, as its worker was stopped or given something.
     chars: the length of the text.
     """
 
@@ -35,6 +36,7 @@ class Span:
     closed: bool = False
     reply: str = ""
     unread: bool = False
+    cut_short: bool = False
     chars: int = 0
 
     def add(self, text: str) -> None:
@@ -143,7 +145,7 @@ class Lane:
         held, self._held = self._held, ""
         lines = self._take(held)
         if self._writing:
-            self._writing.closed = True
+            self._writing.closed = self._writing.cut_short = True
             self._writing = None
         return lines + self._end_line()
 

@@ -277,6 +277,9 @@ def _call(call: CallView | None, span: Span, chars: int, now_s: float) -> Text:
     if call is None:
         if not span.unread:
             return Text(f"{_spin(now_s)} {one_line(span.written_tool) or '…'}(…)", style="dim")
+        if span.cut_short and not span.reply:
+            line = Text("■ ", style="yellow").append(f"{one_line(span.written_tool) or '…'}(…)", style="default")
+            return line.append(" → cut short: it was not written to its end", style="bold yellow")
         line = Text("✗ ", style="red").append(one_line(span.text, 80), style="default")
         return line.append(f" → {one_line(span.reply, 200) or 'this call was not run'}", style="red")
     label, outcome = one_line(call.label, chars // 2), one_line(call.outcome, chars // 2)

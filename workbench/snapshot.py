@@ -111,6 +111,9 @@ def _span(view: RunView, span: Span, text: str) -> dict[str, Any]:
     written = {"id": span.index, "kind": "call", "call": "", "wall_s": 0.0}
     if not span.unread:
         return written | {"label": f"{visible(span.written_tool) or '…'}(…)", "state": "writing", "result": ""}
+    if span.cut_short and not span.reply:
+        written["label"] = f"{visible(span.written_tool) or '…'}(…)"
+        return written | {"state": "cut_short", "result": "It was not written to its end, so it was not run."}
     unread = span.reply or "This call was not run."
     return written | {"label": visible(span.text.strip()), "state": "failed", "result": visible(unread)}
 

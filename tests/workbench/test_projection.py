@@ -97,6 +97,14 @@ def test_two_calls_in_one_token_keep_their_order_and_a_broken_one_between_them_i
     )
 
 
+def test_a_call_that_its_workers_end_cuts_short_is_not_said_to_be_unreadable() -> None:
+    story = started()
+    story.tokens(Alice='<tool_call>{"name": "gcd", "arg')
+    story.add(ev.WorkerStateChanged("Alice", "stopped"))
+    cut = "[gcd(…) cut_short It was not written to its end, so it was not run.]"
+    assert lane_text(RunView.of(story.events), "Alice") == cut
+
+
 def test_a_broken_call_shows_what_the_worker_was_told_about_it() -> None:
     story = started()
     story.tokens(Alice="<tool_call>gcd 48 36</tool_call>")

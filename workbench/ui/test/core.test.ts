@@ -78,6 +78,13 @@ test("the raw text of a call is hidden behind the call", () => {
   assert.equal(spans[0].text + spans[2].text, "I take 1.\nSo 4.");
 });
 
+test("a call that its worker's end cuts short is not one that could not be read", () => {
+  const story = new Story().begin(["Alice", "Bob"]).tokens({ Alice: '<tool_call>{"name": "gcd", ', Bob: "<tool_call>{broken</tool_call>" });
+  for (const worker of ["Alice", "Bob"]) story.add("worker_state_changed", { worker, state: "stopped" });
+  const [alice, bob] = foldAll(story.events).lanes.map((lane) => lane.spans[0]);
+  assert.deepEqual([alice.cut_short, bob.cut_short, bob.unread], [true, false, true]);
+});
+
 test("long text is kept in pieces that together are the text", () => {
   const story = new Story().begin(["Alice"]);
   const line = "a line of text that is not short at all, with words\n";

@@ -27,6 +27,8 @@ export interface Span {
   /** What the caller was told about a call that could not be read. */
   reply: string;
   unread: boolean;
+  /** A call whose text ended before the call did: its worker was stopped, or given something, in the middle of it. */
+  cut_short: boolean;
   /** This text goes on where the last span of text ended, in the same line. */
   goes_on: boolean;
 }
@@ -137,6 +139,7 @@ export function settle(lane: Lane): void {
   const held = lane.held;
   lane.held = "";
   take(lane, held);
+  if (lane.writing >= 0) lane.spans[lane.writing].cut_short = true;
   closeWriting(lane);
 }
 
@@ -198,7 +201,7 @@ function closeWriting(lane: Lane): void {
 }
 
 function newSpan(lane: Lane, kind: Span["kind"]): Span {
-  const span: Span = { kind, text: "", call: "", source: "", closed: false, reply: "", unread: false, goes_on: false };
+  const span: Span = { kind, text: "", call: "", source: "", closed: false, reply: "", unread: false, cut_short: false, goes_on: false };
   lane.spans.push(span);
   return span;
 }

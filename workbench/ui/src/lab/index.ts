@@ -167,7 +167,7 @@ const panel: JupyterFrontEndPlugin<void> = {
     for (const command of ["new-run", "export-run", "pause", "stop", "say", "show-sidebar"]) {
       palette?.addItem({ command: `agent-workbench:${command}`, category, args: { isPalette: true } });
     }
-    launcher?.add({ command: "agent-workbench:new-run", category, rank: 0 });
+    launcher?.add({ command: "agent-workbench:new-run", category, rank: 0, categoryRank: 10 });
     if (restorer) {
       void restorer.restore(tracker, {
         command: "agent-workbench:open-run",

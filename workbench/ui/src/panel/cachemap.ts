@@ -11,8 +11,9 @@ import { colourOf, plural, type Context } from "./context.ts";
 import { make, setAttribute, show, write } from "./dom.ts";
 import { drawTable } from "./table.ts";
 
-/** A bar that is narrower than this (in percent of the row) has no room for its length. */
-const ROOM_FOR_NUMBER = 5;
+/** How wide a digit of a bar's length is, and the room beside the number. */
+const DIGIT_PX = 7;
+const ROOM_PX = 5;
 
 export class CacheMap {
   readonly node = make("div", { class: "wb-cache" });
@@ -38,12 +39,12 @@ export class CacheMap {
     this.latest = state;
     const views = viewsOf(state);
     const readers = readersOf(views);
-    const workers = state.lanes.map((lane) => lane.worker);
     const longest = Math.max(1, ...views.map(({ blocks }) => blocks.reduce((sum, block) => sum + block.length, 0)));
     show(this.empty, state.blocks.length === 0);
     const gone = state.blocks.filter((block) => block.state === "pruned" || block.state === "merged");
     const rows: View[] = gone.length ? [...views, { worker: "", blocks: gone.slice(-200) }] : views;
     while (this.rows.children.length > rows.length) this.rows.lastElementChild!.remove();
+    const width = (this.rows.querySelector(".wb-bars") as HTMLElement | null)?.clientWidth || 0;
     rows.forEach((view, at) => {
       let row = this.rows.children[at] as HTMLElement | undefined;
       if (!row) {
@@ -56,18 +57,19 @@ export class CacheMap {
       setAttribute(row.children[0], "title", plural(tr, total, "%1 token", "%1 tokens"));
       row.classList.toggle("wb-gone", left);
       const scale = left ? Math.max(longest, total) : longest;
-      this.drawBars(row.children[1] as HTMLElement, view, scale, workers, readers);
+      this.drawBars(row.children[1] as HTMLElement, view, scale, width, state, readers);
     });
     const history = views.some(({ blocks }) => blocks.some((block) => ownerOf(block) === "history"));
-    write(
-      this.legend,
-      tr("%1 tokens held, each stored once; bars are in scale. Striped: growing.", state.cached.toLocaleString("en-US")) +
-        (history ? ` ${tr("Grey: merged history.")}` : ""),
-    );
+    const sentences = [tr("%1 tokens held, each stored once; bars are in scale.", state.cached.toLocaleString("en-US"))];
+    if (state.status === "running") sentences.push(tr("Striped: growing."));
+    if (history) sentences.push(tr("Grey: merged history."));
+    write(this.legend, sentences.join(" "));
     if (this.details.open) this.drawTable();
   }
 
-  private drawBars(row: HTMLElement, view: View, scale: number, workers: string[], readers: Map<number, string[]>): void {
+  private drawBars(row: HTMLElement, view: View, scale: number, width: number, state: RunState, readers: Map<number, string[]>): void {
+    const workers = state.lanes.map((lane) => lane.worker);
+    const growing = state.status === "running";
     while (row.children.length > view.blocks.length) row.lastElementChild!.remove();
     view.blocks.forEach((block, at) => {
       let bar = row.children[at] as HTMLElement | undefined;
@@ -77,19 +79,20 @@ export class CacheMap {
       }
       const share = (100 * block.length) / scale;
       setAttribute(bar, "style", `width: ${share.toFixed(2)}%; --wb-block: ${colourOf(ownerOf(block), workers)}`);
-      setAttribute(bar, "data-state", block.state);
+      setAttribute(bar, "data-state", growing && block.state === "open" ? "growing" : block.state);
       bar.classList.toggle("wb-own", block.worker === view.worker && view.worker !== "");
-      write(bar, share >= ROOM_FOR_NUMBER ? block.length : "");
-      const said = this.describe(block, readers.get(block.block) ?? []);
+      const room = (share / 100) * width >= String(block.length).length * DIGIT_PX + ROOM_PX;
+      write(bar, room ? block.length : "");
+      const said = this.describe(block, readers.get(block.block) ?? [], growing);
       setAttribute(bar, "title", said);
       setAttribute(bar, "aria-label", said);
     });
   }
 
-  private describe(block: Block, readers: string[]): string {
+  private describe(block: Block, readers: string[], growing: boolean): string {
     const { tr } = this.context;
     const read = readers.length ? tr("read by %1", visible(readers.join(", "))) : tr("read by nobody");
-    const state = { open: tr("growing"), frozen: tr("frozen"), pruned: tr("pruned"), merged: tr("merged into another") }[block.state];
+    const state = { open: growing ? tr("growing") : tr("open"), frozen: tr("frozen"), pruned: tr("pruned"), merged: tr("merged into another") }[block.state];
     return [this.whose(block), plural(this.context.tr, block.length, "%1 token", "%1 tokens"), state, read].join(", ");
   }
 

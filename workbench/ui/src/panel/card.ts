@@ -9,7 +9,7 @@ import { make, setAttribute, show, write } from "./dom.ts";
 const LONG = 600;
 const SIGNS: { [state: string]: string } = {
   writing: "…", planned: "○", asked: "?", running: "◐", succeeded: "✓", rejected: "⊘", skipped: "⊘", cancelled: "⊘",
-  not_executed: "⊘", interrupted: "⊘",
+  not_executed: "⊘", interrupted: "⊘", cut_short: "⊘",
 };
 
 export class Card {
@@ -63,6 +63,18 @@ export class Card {
     this.draw(key, "failed", tr("A call that could not be read"));
     this.only(this.args, oneLine(text, LONG));
     write(this.result, reply || tr("This call was not run."));
+    show(this.result, true);
+    return true;
+  }
+
+  /** A call that was not written to its end. */
+  cutShort(tool: string, text: string): boolean {
+    const key = `cut short ${text.length}`;
+    if (key === this.key) return false;
+    const { tr } = this.context;
+    this.draw(key, "cut_short", tool || tr("a call"));
+    this.only(this.args, oneLine(text, LONG));
+    write(this.result, tr("It was not written to its end, so it was not run."));
     show(this.result, true);
     return true;
   }

@@ -8,7 +8,7 @@
 import { callLabel, callOutcome, isOver, type Call, type RunState } from "../core/state.ts";
 import { oneLine, visible } from "../core/visible.ts";
 import { colourOf, duration, stateName, type Context } from "./context.ts";
-import { make, makeSvg, setAttribute, show } from "./dom.ts";
+import { make, makeSvg, setAttribute, show, write } from "./dom.ts";
 
 const WIDTH = 168;
 const HEIGHT = 38;
@@ -73,7 +73,7 @@ export class Dag {
 
   constructor(private readonly context: Context) {
     const { tr } = context;
-    this.empty = make("p", { class: "wb-quiet" }, [tr("No call yet.")]);
+    this.empty = make("p", { class: "wb-quiet" });
     this.node.setAttribute("aria-label", tr("Calls and what they wait for"));
     this.svg.setAttribute("aria-label", tr("Calls"));
     this.node.append(this.empty, this.svg);
@@ -81,6 +81,7 @@ export class Dag {
 
   update(state: RunState): void {
     const calls = state.calls.slice(-MOST);
+    write(this.empty, state.status === "running" ? this.context.tr("No call yet.") : this.context.tr("No call was made."));
     const key = calls.map((call) => `${call.call} ${call.state} ${call.needs.length}`).join();
     if (key === this.key) return;
     this.key = key;

@@ -201,6 +201,7 @@ class CallSpan implements SpanView {
   update(span: Span, calls: Map<string, Call>): boolean {
     const call = span.call ? calls.get(span.call) : undefined;
     if (call) return this.card.update(call);
+    if (span.cut_short && !span.reply) return this.card.cutShort(writtenTool(span), span.text.trim());
     if (!span.unread) return this.card.written(writtenTool(span));
     return this.card.unread(span.text.trim(), span.reply);
   }

@@ -142,11 +142,12 @@ export class RunPanel {
 
   private drawHead(state: RunState, isLive: boolean): void {
     const { tr } = this.context;
-    const status = !isLive ? tr("step %1", state.step) : state.paused && state.status === "running" ? tr("paused") : stateName(tr, state.status);
-    write(this.status, status);
-    setAttribute(this.status, "data-status", isLive ? (state.paused && state.status === "running" ? "paused" : state.status) : "past");
     const live = this.history.live;
-    write(this.said, this.announcement(live));
+    const status = this.statusOf(state, isLive);
+    const begins = status === "starting";
+    write(this.status, isLive ? stateName(tr, status) : tr("step %1", state.step));
+    setAttribute(this.status, "data-status", status);
+    write(this.said, begins ? tr("The run is starting") : this.announcement(live));
     const workers = plural(tr, state.lanes.length, "%1 worker", "%1 workers");
     write(this.title, [oneLine(live.task, 90) || live.run_id].join(""));
     setAttribute(this.title, "title", visible(live.task));
@@ -154,7 +155,7 @@ export class RunPanel {
     const active = running(state.calls);
     write(
       this.figures,
-      [
+      begins ? [tr("Nothing has happened yet: the engine may still be loading its model."), live.run_id].join(" · ") : [
         modelName(live.model), workers, live.layout, plural(tr, state.steps, "%1 step", "%1 steps"), plural(tr, state.tokens, "%1 token", "%1 tokens"),
         tr("%1 tokens/s", tokensPerSecond(state).toFixed(0)), tr("%1 tokens in the cache", state.cached.toLocaleString("en-US")),
         active ? tr("%1, %2 running", calls, active) : calls, `${wallSeconds(state).toFixed(1)} s`, live.run_id,
@@ -164,6 +165,13 @@ export class RunPanel {
     show(this.task, live.task !== "");
     show(this.exporting, live.steps > 0);
     this.drawBanner();
+  }
+
+  private statusOf(state: RunState, isLive: boolean): string {
+    if (!isLive) return "past";
+    if (state.status !== "running") return state.status;
+    if (state.seq === 0 && ["connecting", "live"].includes(this.connection.kind)) return "starting";
+    return state.paused ? "paused" : "running";
   }
 
   private announcement(state: RunState): string {
