@@ -8,7 +8,7 @@ below.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -78,12 +78,9 @@ class Desk:
         return self._engines.setdefault(model, EngineClient(model, self.data_dir))
 
     def status(self) -> dict[str, Any]:
-        """How the engine is that was last asked for; where that is absent, one that a notebook or terminal started."""
-        found = self.engine().status()
-        if found["state"] == "absent":
-            others = (self.engine(model).status() for model in models_at(self.data_dir) if model != self.model)
-            found = next((other for other in others if other["state"] in ("ready", "busy")), found)
-        return {"version": version("agent-workbench"), "engine": found}
+        """How the engine is that was last asked for; where that does nothing, one that works, or at least is there."""
+        others = (self.engine(model).status() for model in models_at(self.data_dir) if model != self.model)
+        return {"version": version("agent-workbench"), "engine": most_telling(self.engine().status(), others)}
 
     def command_engine(self, action: str, model: str = "") -> dict[str, Any]:
         """start, restart or stop; raises UsageError, EngineError."""
@@ -177,6 +174,14 @@ class Desk:
         """One page of runs, newest first."""
         found = self.log.runs(search, limit=limit + 1, before=before)
         return {"runs": [row(one) for one in found[:limit]], "more": len(found) > limit}
+
+
+def most_telling(asked: dict[str, Any], others: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Of the states of engines the one to be shown: the one that was last asked for, unless it is idle or absent and
+    another one works (or, where it is absent, is ready)."""
+    better = {"absent": ("busy", "ready"), "ready": ("busy",)}.get(asked["state"], ())
+    there = list(others) if better else []
+    return next((other for state in better for other in there if other["state"] == state), asked)
 
 
 def row(run: RunSummary) -> dict[str, Any]:

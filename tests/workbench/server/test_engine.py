@@ -22,6 +22,7 @@ from workbench.engine.client import EngineClient
 from workbench.engine.service import _plain
 from workbench.errors import EngineError, UsageError
 from workbench.log import RunLog
+from workbench.server.desk import most_telling
 
 FOR_EVER = (
     ["# Alice\n", "tick ", "tick "],
@@ -192,6 +193,15 @@ async def test_a_run_is_forked_resumed_and_compared_over_rest(
     assert {pair["name"] for pair in found["workers"]} == {"Alice", "Bob"}
     proof = await post(jp_fetch, "runs", child, "prove")
     assert proof["proved"], proof
+
+
+def test_the_engine_that_works_is_shown_rather_than_an_idle_one() -> None:
+    absent, ready, busy, dead = ({"state": state} for state in ("absent", "ready", "busy", "dead"))
+    assert most_telling(ready, [absent, busy]) is busy
+    assert most_telling(ready, [dead, absent]) is ready
+    assert most_telling(absent, [absent, ready, busy]) is busy
+    assert most_telling(absent, [dead, ready]) is ready
+    assert most_telling(dead, [busy]) is dead
 
 
 def test_a_result_that_json_has_no_form_for_comes_as_text() -> None:

@@ -8,6 +8,7 @@ import { viewsOf } from "../src/core/layout.ts";
 import { fold, foldAll, newState, tokensPerSecond } from "../src/core/state.ts";
 import { oneLine, visible } from "../src/core/visible.ts";
 import { place } from "../src/panel/dag.ts";
+import { SocketTransport } from "../src/transport/socket.ts";
 
 class Story {
   readonly events: RunEvent[] = [];
@@ -55,6 +56,40 @@ test("a log that just stops leaves nothing that seems to go on", () => {
   assert.equal(history.live.status, "interrupted");
   assert.deepEqual(history.live.lanes.map((lane) => lane.state), ["interrupted", "interrupted"]);
   assert.equal(history.live.calls[0].state, "interrupted");
+});
+
+test("a run that was interrupted and goes on is as if it had never stopped", () => {
+  const story = new Story().begin(["Alice"]).tokens({ Alice: "<tool_call>{" });
+  story.add("call_planned", { call: "c1", worker: "Alice", tool: "gcd", arguments: {}, raw: "" });
+  const history = new History("r");
+  history.add(story.events);
+  history.interrupted();
+  story.add("run_resumed", {}).tokens({ Alice: "more" });
+  history.add(story.events);
+  assert.deepEqual(history.live, foldAll(story.events));
+  assert.equal(history.moments, 2);
+});
+
+test("a stream that ended with an interruption begins again when somebody goes on with the run", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  Object.assign(globalThis, { window: globalThis, document: { hidden: false } });
+  const opened: { path: string; close: () => void; onmessage?: (message: { data: string }) => void }[] = [];
+  let live = false;
+  const transport = new SocketTransport({
+    open: (path) => opened[opened.push({ path, close: () => undefined }) - 1] as unknown as WebSocket,
+    get: async () => ({ live, last_seq: 7, events: [] }),
+  });
+  const kinds: string[] = [];
+  transport.start({ runId: "r", seq: () => 7, events: () => true, snapshot: () => true, connection: ({ kind }) => kinds.push(kind) });
+  opened[0].onmessage!({ data: JSON.stringify({ frame: "end", last_seq: 7, status: "interrupted" }) });
+  for (const goesOn of [false, true]) {
+    live = goesOn;
+    context.mock.timers.tick(3000);
+    await new Promise((done) => setImmediate(done));
+    assert.equal(opened.length, goesOn ? 2 : 1);
+  }
+  assert.deepEqual(kinds, ["ended"]);
+  transport.close();
 });
 
 test("a state that travelled as JSON is gone on with as if it had not", () => {

@@ -7,7 +7,7 @@
  */
 
 import type { RunEvent } from "./events.ts";
-import { fold, interrupt, newState, type RunState } from "./state.ts";
+import { fold, foldAll, interrupt, newState, type RunState } from "./state.ts";
 
 export class History {
   live: RunState;
@@ -36,6 +36,7 @@ export class History {
     for (const event of events) {
       if (event.seq <= this.live.seq) continue;
       if (event.seq !== this.live.seq + 1) return false;
+      if (this.live.status === "interrupted") this.live = foldAll(this.events, this.start());
       this.events.push(event);
       fold(this.live, event);
       if (event.kind === "tokens_added") {
@@ -48,7 +49,7 @@ export class History {
     return true;
   }
 
-  /** The log just stops: nobody goes on with the run. */
+  /** The log just stops: nobody goes on with the run; with the next event somebody does. */
   interrupted(): void {
     if (this.live.status === "running") interrupt(this.live);
   }
@@ -87,10 +88,14 @@ export class History {
   at(moment: number): RunState {
     const wanted = moment <= 0 ? Math.max(0, this.firstStep() - 1) : this.ends[Math.min(moment, this.ends.length) - 1];
     if (!this.past || this.past.taken > wanted) {
-      this.past = { state: this.base ? structuredClone(this.base) : newState(this.live.run_id), taken: 0 };
+      this.past = { state: this.start(), taken: 0 };
     }
     while (this.past.taken < wanted) fold(this.past.state, this.events[this.past.taken++]);
     return this.past.state;
+  }
+
+  private start(): RunState {
+    return this.base ? structuredClone(this.base) : newState(this.live.run_id);
   }
 
   private firstStep(): number {

@@ -42,7 +42,12 @@ export class Steering {
     this.step.addEventListener("click", () => this.send("step"));
     this.stop.addEventListener("click", () => this.send("stop"));
     this.add.addEventListener("click", () => this.send("add_worker"));
-    this.resume.addEventListener("click", () => this.send("resume_interrupted"));
+    this.resume.addEventListener("click", () => {
+      this.resume.disabled = true; // the engine may have to load its model first
+      void this.send("resume_interrupted").finally(() => {
+        this.resume.disabled = false;
+      });
+    });
     this.buttons.append(this.pause, this.step, this.add, this.stop, this.resume);
     this.text = make("input", { type: "text", class: "wb-input", autocomplete: "off" });
     this.layOutSaying();

@@ -3,7 +3,8 @@
  *
  * In: how to open a socket and how to ask over HTTP (given by the place: JupyterLab's own settings and token). Out:
  * events in order, without gap and repeat, through any number of broken connections: each new one asks from the last
- * number that arrived. Waits between tries grow from 0.25 s to 8 s, with some chance in them.
+ * number that arrived. Waits between tries grow from 0.25 s to 8 s, with some chance in them. A run that was interrupted
+ * is looked at now and then, because somebody may go on with it.
  */
 
 import type { RunEvent } from "../core/events.ts";
@@ -18,6 +19,7 @@ export interface Wire {
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 8000;
 const POLL_MS = 500;
+const LOOK_MS = 3000;
 /** Sockets that never open are given up for polling. */
 const TRIES_BEFORE_POLLING = 3;
 
@@ -85,10 +87,29 @@ export class SocketTransport implements Transport {
       this.receiver.connection({ kind: "dead" });
     } else if (frame.frame === "end") {
       if (frame.last_seq > this.receiver.seq()) return false;
-      this.receiver.connection({ kind: "ended", finished: frame.status !== "interrupted" });
+      this.ended(frame.status);
       return true;
     }
     return false;
+  }
+
+  private ended(status: string): void {
+    const finished = status !== "interrupted";
+    this.receiver.connection({ kind: "ended", finished });
+    if (!finished) this.timer = window.setTimeout(() => void this.look(), LOOK_MS);
+  }
+
+  /** Whether somebody goes on with a run that was interrupted. */
+  private async look(): Promise<void> {
+    try {
+      const { runId } = this.receiver;
+      const answer = document.hidden ? null : await this.wire.get(`runs/${encodeURIComponent(runId)}/log?since=${this.receiver.seq()}&limit=1`);
+      if (this.closed) return;
+      if (answer && (answer.live || answer.last_seq > this.receiver.seq())) return this.connect();
+    } catch {
+      if (this.closed) return;
+    }
+    this.timer = window.setTimeout(() => void this.look(), LOOK_MS);
   }
 
   private again(): void {
@@ -109,8 +130,7 @@ export class SocketTransport implements Transport {
       this.receiver.events(answer.events as RunEvent[]);
       const all = this.receiver.seq() >= answer.last_seq;
       if (all && !answer.live) {
-        this.receiver.connection({ kind: "ended", finished: answer.status !== "interrupted" });
-        return;
+        return this.ended(answer.status);
       }
       if (!all) wait = 0;
     } catch {
