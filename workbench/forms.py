@@ -130,8 +130,9 @@ class TaskForm(Form):
         except WorkbenchError as error:
             self.refusal.value = str(error)
             return
-        self.shown.clear_output()
-        self.shown.append_display_data(self.run)
+        shown = self.run._repr_mimebundle_()
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+        self.shown.outputs = ({"output_type": "display_data", "data": data, "metadata": metadata},)
 
 
 __all__ = ["SettingsForm", "TaskForm", "ToolPicker"]

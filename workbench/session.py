@@ -37,7 +37,7 @@ from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
 from workbench.remembering import LEARN_EVERY, Remembering
 from workbench.run_memory import RunMemory
 from workbench.steering import HOLDING, Steerable, Steering
-from workbench.widget import mimebundle
+from workbench.widget import display_run, mimebundle
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
 
@@ -159,6 +159,9 @@ class Run(Readable, Steerable):
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         return mimebundle(self)
+
+    def _ipython_display_(self, **_: Any) -> None:
+        display_run(self, self._repr_mimebundle_())
 
 
 class Workbench:

@@ -4,8 +4,8 @@ In: a run's handle (its id, its events as they come, its commands). Out: what a 
 the view core of `workbench/ui`, or, where `anywidget` is not installed, the picture of the moment. The page asks for
 events from a number on and gets them in portions over the comm; where it has the server extension it reads the log
 from there instead. What the widget syncs does not grow: the run's id, and once the run has ended its events, so that a
-saved notebook shows it without a kernel. Neighbours: `projection` and `snapshot` for the picture, `static_view` draws
-it, `front_end` knows the bundle; the session's `Run` displays itself through `mimebundle`.
+saved notebook shows it without a kernel; its picture is then that of the end. Neighbours: `projection` and `snapshot`
+for the picture, `static_view` draws it, `front_end` knows the bundle; runs display themselves through `display_run`.
 """
 
 import json
@@ -166,6 +166,29 @@ def mimebundle(run: RunHandle) -> Any:
     if made is None:
         return picture(look.latest())
     return _with_picture(made(run)._repr_mimebundle_(), picture(look.latest()))
+
+
+def display_run(run: RunHandle, shown: Any) -> None:
+    """Display what `mimebundle` made; once the run has ended, its picture is put in the place of that of the beginning.
+
+    So a saved notebook shows the whole run also to pages without widgets and without this machine's log.
+    """
+    from IPython import display as ipython_display
+    from IPython import get_ipython
+
+    display: Any = ipython_display.display
+    data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+    if not hasattr(get_ipython(), "kernel"):  # a terminal would write it twice
+        display(data, metadata=metadata, raw=True)
+        return
+    place = display(data, metadata=metadata, raw=True, display_id=True)
+
+    def renew() -> None:
+        look = Look(run)
+        look.wait()
+        place.update({**data, **picture(look.latest())}, metadata=metadata, raw=True)
+
+    threading.Thread(target=renew, name=f"workbench-picture-{run.id}", daemon=True).start()
 
 
 def run_widget(run: RunHandle) -> Any:

@@ -250,6 +250,10 @@ def test_in_a_kernel_a_displayed_run_ends_with_the_whole_run_synced(
         "from staged_runs import worksheet\nfrom test_widget import Told\nfrom workbench.widget import run_widget",
         "shown = run_widget(Told(worksheet()))\nshown",
         f"assert shown.wait({BOUND_S})",
+        "from workbench.widget import display_run, mimebundle\nrun = Told(worksheet(), at_once=False)\n"
+        "display_run(run, mimebundle(run))",
+        "import threading\nrun.go.release(10_000)\n"
+        "[one.join(30) for one in threading.enumerate() if one.name.startswith('workbench-picture-')];",
     ]
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     done = NotebookClient(
@@ -259,3 +263,6 @@ def test_in_a_kernel_a_displayed_run_ends_with_the_whole_run_synced(
     state = done.metadata.widgets["application/vnd.jupyter.widget-state+json"].state[view["model_id"]].state
     assert state.run_id == RUN_ID
     assert [event.kind for event in state.snapshot.events] == [event.kind for event in worksheet()]
+    assert "solved" in done.cells[3].outputs[0].data["text/plain"], (
+        "its picture is that of the end, not of the beginning"
+    )

@@ -19,7 +19,7 @@ from workbench.log import RunLog
 from workbench.paths import log_path
 from workbench.reading import Readable
 from workbench.steering import Steerable
-from workbench.widget import mimebundle
+from workbench.widget import display_run, mimebundle
 
 if TYPE_CHECKING:
     from workbench.call_values import Pending
@@ -122,3 +122,6 @@ class RemoteRun(Readable, Steerable):
             data = {**data, RUN_TYPE: {"run_id": self.id}}
             shown = (data, *metadata) if metadata else data
         return shown
+
+    def _ipython_display_(self, **_: Any) -> None:
+        display_run(self, self._repr_mimebundle_())

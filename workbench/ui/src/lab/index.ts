@@ -243,8 +243,10 @@ class CellRun extends Widget implements IRenderMime.IRenderer {
     super();
   }
 
-  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+  async renderModel(model: IRenderMime.IMimeModel, again = false): Promise<void> {
     const data = model.data[RUN_TYPE] as any;
+    // The output's picture was renewed at the end of the run; who is looking at the run goes on with that.
+    if (this.panel && data?.run_id && data.run_id === this.panel.history.live.run_id && !again) return;
     this.panel?.dispose();
     this.panel = null;
     if (data?.events || !data?.run_id || !this.live) {
@@ -252,7 +254,7 @@ class CellRun extends Widget implements IRenderMime.IRenderer {
       return;
     }
     try {
-      const panel = await this.live(String(data.run_id), () => void this.renderModel(model));
+      const panel = await this.live(String(data.run_id), () => void this.renderModel(model, true));
       if (this.isDisposed) return panel.dispose();
       this.panel = panel;
       this.node.replaceChildren(panel.node);
