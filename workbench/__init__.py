@@ -23,6 +23,13 @@ import hogwild  # noqa: E402, F401 - says how threads wait, before anybody impor
 __all__ = ["Run", "Workbench"]
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext workbench`: cells that begin with `%%workbench` are tasks."""
+    from workbench.magic import register
+
+    register(shell)
+
+
 def __getattr__(name: str) -> Any:
     # Imported when first asked for: `workbench.log` alone must not cost a second.
     if name in __all__:
