@@ -12,17 +12,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from workbench.command_options import AsJson, Model
 from workbench.errors import UsageError
+from workbench.models import EMBEDDED
 
 CONTEXTS = "128,1024"
 
 
 def bench(
-    model: Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")] = "embedded",
+    model: Model = EMBEDDED,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     workers: Annotated[str, typer.Option(help="How many workers, with commas.")] = "1,2,4,8",
     contexts: Annotated[str, typer.Option(help="Tokens of shared context, with commas.")] = CONTEXTS,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure tokens per second, and how near a step is to what the memory allows."""
     counts, lengths = _numbers(workers, "--workers"), _numbers(contexts, "--contexts")

@@ -23,9 +23,9 @@ from rich.table import Table
 from memory.values import Row
 from toolsets.chat import KEY_VARIABLE, TIMEOUT_S, ChatError, Usage
 from toolsets.making import PARALLEL, TRIES
+from workbench.command_options import AsJson, Endpoint, EndpointModel
 from workbench.errors import UsageError
 from workbench.libraries import Libraries
-from workbench.library_commands import AsJson
 from workbench.paths import data_dir
 from workbench.visible import one_line, visible
 
@@ -39,8 +39,8 @@ def build_tools(
     file: Annotated[
         Path | None, typer.Argument(metavar="PROBLEMS", help="A .csv or .jsonl with question and answer.")
     ] = None,
-    endpoint: Annotated[str | None, typer.Option(help="The URL of a chat endpoint, such as https://host/v1.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Which model of the endpoint.")] = None,
+    endpoint: Endpoint = None,
+    model: EndpointModel = None,
     resume: Annotated[str | None, typer.Option(metavar="ID", help="Go on with a build that was stopped.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="So many problems, the most diverse; by default all.")

@@ -12,8 +12,8 @@ from typing import Any
 
 from memory.errors import LibraryError
 from memory.store import FILE_NAME, examine
+from workbench.command_options import AsJson
 from workbench.errors import LogError
-from workbench.library_commands import AsJson
 from workbench.log import RunLog
 from workbench.models import embedded_directory
 from workbench.paths import data_dir, library_folder, log_path

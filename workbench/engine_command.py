@@ -11,17 +11,16 @@ from typing import Annotated
 
 import typer
 
+from workbench.command_options import Device, Model, TensorParallel
 from workbench.engine.client import EngineClient
 from workbench.engine.service import IDLE_S, serve
 from workbench.models import EMBEDDED
 
 
 def engine(
-    model: Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")] = EMBEDDED,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: layers over all GPUs.")] = "cpu",
-    tensor_parallel: Annotated[
-        int, typer.Option(metavar="N", help="Share the model out among N processes, one for each GPU.")
-    ] = 1,
+    model: Model = EMBEDDED,
+    device: Device = "cpu",
+    tensor_parallel: TensorParallel = 1,
     status: Annotated[bool, typer.Option("--status", help="Say how the engine is, as JSON.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the engine; its runs are stopped.")] = False,
     idle_s: Annotated[float, typer.Option(help="End after so many seconds without a request.")] = IDLE_S,

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from workbench.command_options import AsJson, Layout, Model
 from workbench.errors import UsageError
 from workbench.models import EMBEDDED, load_engine
 from workbench.visible import visible
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 evaluation = typer.Typer(no_args_is_help=True, help="Measure a model.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
-Model = Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")]
-Layout = Annotated[str, typer.Option(help="contiguous, interleaved, combined or independent.")]
 Seeds = Annotated[str, typer.Option(help="Held-out generator seeds, from:to (to is not included).")]
 
 ABOUT = {
@@ -70,9 +68,9 @@ def worksheets(
 
     defaults: dict[str, Any] = {"max_tokens": None, "max_run_tokens": None, "temperature": 0.0}
     check({"workers": workers, "layout": layout, "memory": memory, **defaults})
-    chosen = _seeds(seeds)
+    chosen = read_seeds(seeds)
     engine = load_engine(model)
-    with _Bar("worksheets", len(chosen) * (1 if memory == "none" else 2), hidden=as_json) as bar:
+    with Bar("worksheets", len(chosen) * (1 if memory == "none" else 2), hidden=as_json) as bar:
         if memory == "none":
             found = evaluate_worksheets(engine, chosen, workers=workers, layout=layout, progress=bar)
         else:
@@ -115,7 +113,7 @@ def problems(
         model, workers, layout, seed, max_tokens, temperature=temperature, device=device, tools=tools.split(","),
         memory=memory, approve="none",
     )  # fmt: skip
-    with bench, _Bar("problems", len(chosen), hidden=as_json) as bar:
+    with bench, Bar("problems", len(chosen), hidden=as_json) as bar:
         found = bench.evaluate(chosen, check=holds if contains else None, at_once=at_once, progress=bar)
     print(json.dumps(found.to_json(), ensure_ascii=False) if as_json else visible(str(found)))
 
@@ -140,11 +138,11 @@ for _name, _about in ABOUT.items():
 def _measure(names: list[str], seeds: str, model: str, as_json: bool) -> None:
     from workbench.evaluate_sets import SETS, evaluate_set
 
-    chosen = _seeds(seeds)
+    chosen = read_seeds(seeds)
     engine = load_engine(model)
     reports = []
     for name in names:
-        with _Bar(name, len(chosen) * len(SETS[name].cases), hidden=as_json) as bar:
+        with Bar(name, len(chosen) * len(SETS[name].cases), hidden=as_json) as bar:
             report = evaluate_set(engine, name, chosen, bar)
         reports.append(report)
         if not as_json:
@@ -158,9 +156,9 @@ def _report(folder: Path, seeds: str, model: str, as_json: bool) -> None:
     from workbench.evaluate_report import PARTS, gather, prepared, write
     from workbench.evaluate_sets import SETS
 
-    chosen, target = _seeds(seeds), prepared(folder)
+    chosen, target = read_seeds(seeds), prepared(folder)
     engine = load_engine(model)
-    with _Bar("report", len(chosen) * sum(len(SETS[part].cases) for part in PARTS), hidden=as_json) as bar:
+    with Bar("report", len(chosen) * sum(len(SETS[part].cases) for part in PARTS), hidden=as_json) as bar:
         data = gather(engine, model, chosen, bar)
     page, notebook = write(data, target)
     print(json.dumps(data) if as_json else f"{page}\n{notebook}")
@@ -176,7 +174,7 @@ def table_of(report: SetReport) -> Table:
     return table
 
 
-class _Bar:
+class Bar:
     """A progress bar on the error stream; called with how many worksheets are done."""
 
     def __init__(self, name: str, total: int, *, hidden: bool) -> None:
@@ -185,7 +183,7 @@ class _Bar:
         self._progress = Progress(console=Console(stderr=True), transient=True, disable=hidden)
         self._task = self._progress.add_task(name, total=total)
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Bar:
         self._progress.start()
         return self
 
@@ -196,7 +194,8 @@ class _Bar:
         self._progress.update(self._task, completed=done)
 
 
-def _seeds(text: str) -> range:
+def read_seeds(text: str) -> range:
+    """What `--seeds` says; raises UsageError."""
     first, _, last = text.partition(":")
     if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise UsageError(f"--seeds takes from:to with from below to, such as 0:200; it is {text!r}.")

@@ -118,7 +118,7 @@ class Face:
     """One kind of rows, and the verbs of curating. A `ref` is an id, how one begins, or a name."""
 
     def __init__(self, home: Libraries, kind: Kind) -> None:
-        self._home, self._kind = home, kind
+        self.home, self._kind = home, kind
 
     # ---------------------------------------------------------------------------------------------- looking
 
@@ -136,7 +136,7 @@ class Face:
         query = well_formed(query)  # the embedder reads no halves of characters, which a terminal may send
         if not query.strip():
             return Rows(self.rows(states=states, tag=tag).found[:limit])
-        answer = self._home.searcher.search(query, self._kind, limit=limit, states=_states(states), tag=tag)
+        answer = self.home.searcher.search(query, self._kind, limit=limit, states=_states(states), tag=tag)
         views = tuple(self._view(found.row, found) for found in answer.found)
         return Rows(views, query, self._view(answer.nearest.row, answer.nearest) if answer.nearest else None)
 
@@ -184,7 +184,7 @@ class Face:
                 "similarity": round(pair.similarity, 4),
                 "views": dict(pair.views),
             }
-            for pair in near_duplicates(self._home.searcher, self._kind, threshold=threshold)
+            for pair in near_duplicates(self.home.searcher, self._kind, threshold=threshold)
         ]
 
     # ---------------------------------------------------------------------------------------------- one row
@@ -247,19 +247,23 @@ class Face:
         refs = _listed(refs)
         if not refs and tag is None and states is None:
             raise ChangeRefused(f"Say which rows to {verb}: name them, or give a tag or a state.")
-        return self._proposal(plan_move(self._chosen(refs, tag, states or MOVES[verb][0]), verb))
+        return self.proposal(plan_move(self._chosen(refs, tag, states or MOVES[verb][0]), verb))
 
     def tag(self, refs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Proposal:
         """Put tags on rows and take tags off."""
-        return self._proposal(plan_tags(self._chosen(_listed(refs), None, STATES), _listed(add), _listed(remove)))
+        return self.proposal(plan_tags(self._chosen(_listed(refs), None, STATES), _listed(add), _listed(remove)))
 
     def merge(self, keep: str, *others: str, expected_version: int | None = None) -> Proposal:
         """One row of several: the first stays and gets the problems, recorded calls, cues and tags of the others."""
-        return self._proposal(self._merged(self._row(keep, expected_version), [self._row(ref) for ref in others]))
+        return self.proposal(self._merged(self._row(keep, expected_version), [self._row(ref) for ref in others]))
 
     def split(self, ref: str, parts: Sequence[Mapping[str, Any]], *, expected_version: int | None = None) -> Proposal:
         """Several proposed rows of one, which is retired; `parts` are their contents."""
-        return self._proposal(plan_split(self._row(ref, expected_version), parts))
+        return self.proposal(plan_split(self._row(ref, expected_version), parts))
+
+    def proposal(self, plan: Plan) -> Proposal:
+        """A plan as something to look at first, and then to do."""
+        return Proposal(plan, lambda proposal: self._apply(proposal.plan))
 
     def not_duplicates(self, first: str, second: str) -> None:
         """Remember that two rows are two, so that nobody proposes to merge them again."""
@@ -315,7 +319,7 @@ class Face:
         from workbench.evaluate_memory import ablate_on
 
         rows = self.ablated_rows(refs)
-        return list(ablate_on(self._home, rows, worksheets, seeds, model=model, progress=progress))
+        return list(ablate_on(self.home, rows, worksheets, seeds, model=model, progress=progress))
 
     def ablated_rows(self, refs: Sequence[str]) -> list[Row]:
         """The rows that an ablation is about: those named, or all active ones but the built-in."""
@@ -360,11 +364,11 @@ class Face:
 
     @property
     def _library(self) -> Library:
-        return self._home.library
+        return self.home.library
 
     @property
     def _author(self) -> str:
-        return self._home.author
+        return self.home.author
 
     def _view(self, row: Row, hit: Any = None) -> RowView:
         content = row.snapshot.content_hash
@@ -411,9 +415,6 @@ class Face:
 
     def _merged(self, keep: Row, others: Sequence[Row]) -> Plan:
         return plan_merge(keep, others)
-
-    def _proposal(self, plan: Plan) -> Proposal:
-        return Proposal(plan, lambda proposal: self._apply(proposal.plan))
 
     def _apply(self, plan: Plan, note: str = "") -> Done:
         entry = self._library.apply(plan, author=self._author, note=note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,14 +19,13 @@ import typer
 from rich.console import Console
 
 from memory.values import Kind
+from workbench.command_options import AsJson, Yes
 from workbench.errors import UsageError
-from workbench.libraries import SHOWN, Face, Libraries
+from workbench.libraries import SHOWN, Libraries
 from workbench.library_values import Proposal
 from workbench.texts import read_text
 from workbench.visible import visible
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value instead of text.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Ref = Annotated[str, typer.Argument(metavar="ROW", help="An id, how one begins, or a name.")]
 Refs = Annotated[list[str], typer.Argument(metavar="ROW", help="Ids, how they begin, or names.")]
 Content = Annotated[
@@ -180,7 +179,7 @@ def _moving(app: typer.Typer, kind: Kind) -> None:
                 if refs and len(refs) == 1:
                     _show(getattr(face, name)(refs[0], expected_version=expect, note=note), as_json)
                 else:
-                    _propose(face.bulk(name, refs or (), tag=tag, states=states or None), yes, as_json)
+                    carry_out(face.bulk(name, refs or (), tag=tag, states=states or None), yes, as_json)
 
     verb("approve", "Make proposed rows active.")
     verb("reject", "Retire proposed rows; an import does not propose them again.")
@@ -238,7 +237,7 @@ def _several(app: typer.Typer, kind: Kind) -> None:
     def merge(keep: Ref, others: Refs, yes: Yes = False, as_json: AsJson = False) -> None:
         """One row of several: the first stays and gets the others' problems, recorded calls, cues and tags."""
         with opened(kind) as face:
-            _propose(face.merge(keep, *others), yes, as_json)
+            carry_out(face.merge(keep, *others), yes, as_json)
 
     @app.command()
     def split(
@@ -252,7 +251,7 @@ def _several(app: typer.Typer, kind: Kind) -> None:
         if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
             raise UsageError(f"{file} must hold a JSON list of objects, one for each part.")
         with opened(kind) as face:
-            _propose(face.split(ref, parts), yes, as_json)
+            carry_out(face.split(ref, parts), yes, as_json)
 
     @app.command()
     def tag(
@@ -264,7 +263,7 @@ def _several(app: typer.Typer, kind: Kind) -> None:
     ) -> None:
         """Put tags on rows, take tags off."""
         with opened(kind) as face:
-            _propose(face.tag(refs, add=add or (), remove=remove or ()), yes or len(refs) == 1, as_json)
+            carry_out(face.tag(refs, add=add or (), remove=remove or ()), yes or len(refs) == 1, as_json)
 
     @app.command("not-duplicates")
     def not_duplicates(first: Ref, second: Ref) -> None:
@@ -283,7 +282,7 @@ def _several(app: typer.Typer, kind: Kind) -> None:
     ) -> None:
         """Take back a change."""
         with opened(kind) as face:
-            _propose(face.undo(entry), yes, as_json)
+            carry_out(face.undo(entry), yes, as_json)
 
     @app.command()
     def purge(refs: Refs, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -310,7 +309,7 @@ def _files(app: typer.Typer, kind: Kind) -> None:
     ) -> None:
         """Take in a file or folder, as proposed rows."""
         with opened(kind) as face:
-            _propose(face.import_from(path, trusted=trusted), yes, as_json)
+            carry_out(face.import_from(path, trusted=trusted), yes, as_json)
 
     @app.command()
     def export(path: Annotated[Path, typer.Argument(metavar="FILE", help="A .jsonl to write.")]) -> None:
@@ -327,26 +326,21 @@ def opened(kind: Kind) -> Iterator[Any]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar, Libraries() as home:
         task = bar.add_task("embedding the library", visible=False)
-        home.progress = lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-        face: Face = home.tools if kind == "tool" else home.concepts
-        bar.stop()  # the bar would fight with questions for the line; it is started when there is something to show
-        home.progress = _starting(bar, home.progress)
-        yield face
+        bar.stop()  # it would fight with questions for the line; it is started when there is something to show
+
+        def told(done: int, total: int) -> None:
+            if done < total:
+                bar.start()
+            bar.update(task, completed=done, total=total, visible=True)
+            if done >= total:
+                bar.stop()
+
+        home.progress = told
+        yield home.tools if kind == "tool" else home.concepts
 
 
-def _starting(bar: Any, tell: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    def told(done: int, total: int) -> None:
-        if done < total:
-            bar.start()
-        tell(done, total)
-        if done >= total:
-            bar.stop()
-
-    return told
-
-
-def _propose(proposal: Proposal, yes: bool, as_json: bool) -> None:
-    """Show, ask, do."""
+def carry_out(proposal: Proposal, yes: bool, as_json: bool) -> None:
+    """Show what would change, ask, do it; raises typer.Exit where nobody said yes."""
     if not proposal.plan.changes:
         _show({"entry": None, "rows": []} if as_json else str(proposal), as_json)
         return

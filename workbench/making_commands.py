@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.build_command import build_tools
+from workbench.command_options import AsJson, RunIds, Yes
 from workbench.libraries import Libraries
-from workbench.library_commands import AsJson, _propose, opened
+from workbench.library_commands import carry_out, opened
 from workbench.log import RunLog
 from workbench.visible import one_line, visible
 
@@ -30,7 +31,7 @@ def add_making(app: typer.Typer) -> None:
 
 
 def learn(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs, by default all solved.")] = None,
+    runs: RunIds = None,
     min_gain: Annotated[int, typer.Option(help="Words that a tool must save to be proposed.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -45,14 +46,14 @@ def learn(
 
 def dedupe(
     threshold: Annotated[float, typer.Option(help="How alike two tools must read to be compared.")] = 0.8,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Merge without asking.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Run tools that read alike on each other's calls, and merge those that do the same. Can be undone."""
     from workbench.merging import like_tools
 
     with opened("tool") as face:
-        found = like_tools(face._home, threshold=threshold)
+        found = like_tools(face.home, threshold=threshold)
         if not as_json:
             for comparison in found.comparisons:
                 print(visible(comparison.sentence()))
@@ -62,7 +63,7 @@ def dedupe(
         if as_json and not yes:
             print(json.dumps(found.json(), ensure_ascii=False))
             return
-        _propose(face._proposal(found.plan), yes, as_json)
+        carry_out(face.proposal(found.plan), yes, as_json)
 
 
 def _json(learnt: Learnt) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from workbench.command_options import Model
 from workbench.errors import UsageError
 from workbench.models import EMBEDDED
 
@@ -20,7 +21,7 @@ def mcp(
     http: Annotated[
         int | None, typer.Option(min=0, max=65535, help="A port of this machine instead of stdio; 0 for a free one.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="embedded, a model directory, or a hub id.")] = EMBEDDED,
+    model: Model = EMBEDDED,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     tools: Annotated[str, typer.Option(help="Served beside the runs: standard, builtin, or none.")] = "standard",
     runs: Annotated[bool, typer.Option(help="Serve runs.")] = True,

@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from memory.values import Kind
+from workbench.command_options import AsJson, Endpoint, EndpointModel, Model, RunIds, Yes
 from workbench.errors import UsageError
-from workbench.evaluate_command import ABOUT, Model, Seeds, _Bar, _seeds
-from workbench.library_commands import AsJson, Yes, _propose, opened
+from workbench.evaluate_command import ABOUT, Bar, Seeds, read_seeds
+from workbench.library_commands import carry_out, opened
 from workbench.log import RunLog
 from workbench.models import EMBEDDED
 from workbench.remembering import propose
@@ -30,9 +31,9 @@ def add_remembering(tools: typer.Typer, concepts: typer.Typer) -> None:
 
 
 def learn(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs, by default all solved.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="The URL of a chat endpoint whose model abstracts.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Which model of the endpoint.")] = None,
+    runs: RunIds = None,
+    endpoint: Endpoint = None,
+    model: EndpointModel = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +45,7 @@ def learn(
     log = RunLog()
     asked = nullcontext() if endpoint is None or model is None else ChatEndpoint(endpoint, model)
     with opened("concept") as face, asked as chat:
-        _propose(propose(face._home, log, [log.find(run) for run in runs] if runs else None, chat), yes, as_json)
+        carry_out(propose(face.home, log, [log.find(run) for run in runs] if runs else None, chat), yes, as_json)
 
 
 def _ablating(app: typer.Typer, kind: Kind) -> None:
@@ -60,10 +61,10 @@ def _ablating(app: typer.Typer, kind: Kind) -> None:
         from workbench.evaluate_memory import ablate_on
 
         with opened(kind) as face:
-            chosen, played = face.ablated_rows(rows or ()), _seeds(seeds)
+            chosen, played = face.ablated_rows(rows or ()), read_seeds(seeds)
             found = []
-            with _Bar("worksheets", 2 * len(chosen) * len(played), hidden=as_json) as bar:
-                for one in ablate_on(face._home, chosen, set_, played, model=model, progress=bar):
+            with Bar("worksheets", 2 * len(chosen) * len(played), hidden=as_json) as bar:
+                for one in ablate_on(face.home, chosen, set_, played, model=model, progress=bar):
                     found.append(one.to_json())
                     if not as_json:
                         print(visible(str(one)))

@@ -25,6 +25,7 @@ from toolsets.policy import OnFailure
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise
+from workbench import command_options as options
 from workbench.errors import UsageError
 from workbench.mcp_tools import McpTools
 from workbench.plan_run import BothTools, PlanBoard, ReadPlan, read_plan, run_plan
@@ -45,12 +46,9 @@ def plan(
     draw: Annotated[bool, typer.Option(help="Draw the plan as a tree.")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Approve every call that needs a person's yes.")] = False,
     timeout_s: Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds for each call.")] = None,
-    on_failure: Annotated[
-        str | None,
-        typer.Option(help="After a failed call: skip what needs it, pass it the error, or stop."),
-    ] = None,
-    mcp: Annotated[Path | None, typer.Option(help="Offer the tools of the MCP servers in this file too.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    on_failure: options.OnFailure = None,
+    mcp: options.Mcp = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Check a plan of tool calls, draw it, and run it."""
     policy = failure_policy(on_failure)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from workbench.command_options import AsJson
 from workbench.errors import UsageError
 from workbench.visible import visible
 
@@ -32,7 +33,7 @@ def retrieval(
     embedder: Annotated[
         str | None, typer.Option(help="A folder or hub id of another embedding model than the packaged one.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """How well tools are found: recall by view, by CRAFT's vote, by the fusion, and by the default."""
     from memory.embedder import SentenceEmbedder
