@@ -74,7 +74,7 @@ class ChatEndpoint:
         retries: int = RETRIES,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.url, self.model = _checked_url(url), model
+        self.url, self.model = _checked_url(url, key_variable), model
         if not model.strip():
             raise ChatRefused("There is no model named: say which model of the endpoint is to be asked.")
         self._prices, self._retries, self._sleep = prices, retries, sleep
@@ -318,7 +318,7 @@ def _backoff_s(failures: int) -> float:
     return longest_s * (0.5 + 0.5 * random.random())
 
 
-def _checked_url(text: str) -> httpx2.URL:
+def _checked_url(text: str, key_variable: str) -> httpx2.URL:
     """The URL of the chat completions; a base such as https://host/v1 is completed."""
     try:
         url = httpx2.URL(text.strip())
@@ -327,7 +327,7 @@ def _checked_url(text: str) -> httpx2.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ChatRefused(f"{text!r} is no URL of an endpoint: give one such as https://host/v1.")
     if url.userinfo:
-        raise ChatRefused(f"The URL of {url.host} holds a name or a password: put the key into {KEY_VARIABLE} instead.")
+        raise ChatRefused(f"The URL of {url.host} holds a name or a password: put the key into {key_variable} instead.")
     path = url.path.rstrip("/")
     return url if path.endswith("/chat/completions") else url.copy_with(path=f"{path}/chat/completions")
 

@@ -154,3 +154,8 @@ def test_usage_adds_up_and_an_unknown_price_stays_unknown() -> None:
     assert sum([first, second], Usage()) == Usage(11, 6, 0.75, True, 2)
     assert (first + Usage(1, 1, None, False, 1)).cost is None
     assert Usage().cost is None
+
+
+def test_a_url_that_holds_a_password_is_refused_with_the_variable_that_the_person_named() -> None:
+    with pytest.raises(ChatRefused, match="put the key into OTHER_KEY instead"):
+        ChatEndpoint("https://ann:word@host/v1", "m", key_variable="OTHER_KEY")

@@ -162,6 +162,13 @@ def test_hostile_arguments_end_in_a_short_answer_or_one_sentence(
         assert "\n" not in result.error
 
 
+def test_a_moment_that_says_its_own_offset_is_not_read_in_another_zone() -> None:
+    result = run("convert_time_zone", moment="2024-07-01T12:00+00:00", zone="Europe/Rome", to="UTC")
+    assert result.text == (
+        "failed: The moment has an offset from UTC of its own: leave it out, as its time zone says it."
+    )
+
+
 @pytest.mark.parametrize(
     ("missing", "name", "arguments"),
     [

@@ -137,8 +137,11 @@ def convert_time_zone(moment: str, zone: str, to: str) -> str:
     >>> convert_time_zone("2024-07-01T12:00", "Europe/Rome", "America/New_York")
     '2024-07-01T06:00:00-04:00'
     """
+    read = _moment(moment)
+    if read.tzinfo is not None:
+        raise ValueError("The moment has an offset from UTC of its own: leave it out, as its time zone says it.")
     try:
-        return _moment(moment).replace(tzinfo=_zone(zone)).astimezone(_zone(to)).isoformat()
+        return read.replace(tzinfo=_zone(zone)).astimezone(_zone(to)).isoformat()
     except OverflowError:
         raise ValueError("The moment is outside the calendar's years 1 to 9999: give another one.") from None
 
