@@ -19,10 +19,9 @@ from typing import Any, Final, Self
 from memory import database, rows
 from memory.effects import Effect, Trial, effect_of
 from memory.errors import ChangeRefused, LibraryUnwritable, RowNotFound
-from memory.planning import plan_edit, plan_move, plan_new, snapshot_diff
+from memory.planning import plan_new, snapshot_diff
 from memory.values import (
     Change,
-    Content,
     Entry,
     Kind,
     Plan,
@@ -152,26 +151,6 @@ class Library:
         plan = plan_new([item])
         self.apply(plan, author=author, note=note)
         return self.row(plan.changes[0].row_id)
-
-    def edit(
-        self,
-        row_id: str,
-        content: Content,
-        *,
-        author: str,
-        expected_version: int,
-        provenance: Content | None = None,
-        note: str = "",
-    ) -> Row:
-        """New content for a row, as its next version."""
-        row = self._as_read(row_id, expected_version)
-        self.apply(plan_edit(row, content, provenance), author=author, note=note)
-        return self.row(row_id)
-
-    def move(self, row_id: str, verb: str, *, author: str, expected_version: int, note: str = "") -> Row:
-        """Approve, reject, retire or restore a row: what was looked at is what is approved."""
-        self.apply(plan_move([self._as_read(row_id, expected_version)], verb), author=author, note=note)
-        return self.row(row_id)
 
     def journal(self, limit: int = 50) -> list[Entry]:
         """The last plans that were carried out, the newest first."""
@@ -322,11 +301,6 @@ class Library:
                 yield connection
             finally:
                 self._connection = None
-
-    def _as_read(self, row_id: str, expected_version: int) -> Row:
-        """The row as the caller read it; that it is still so is checked again under the write lock."""
-        old = self.version(row_id, expected_version)
-        return Row(row_id, old.number, old.snapshot, changed=0)
 
 
 def examine(folder: Path) -> int:

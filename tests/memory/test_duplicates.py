@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hash_embedder import HashEmbedder
-from rows_at_hand import concept, tool
+from rows_at_hand import concept, edit, move, tool
 
 from memory.duplicates import near_duplicates
 from memory.planning import plan_new
@@ -58,11 +58,11 @@ def test_a_pair_that_a_person_said_is_two_is_not_proposed_again(searcher: Search
     library = searcher.library
     library.mark_not_duplicates(candidate.second.row_id, candidate.first.row_id, author="ana")
     row = candidate.first
-    library.edit(row.row_id, {**row.content, "x": 1}, author="ana", expected_version=row.version)
+    edit(library, row.row_id, {**row.content, "x": 1}, author="ana", expected_version=row.version)
     assert near_duplicates(searcher, "tool", threshold=0.7) == []
 
 
 def test_a_retired_row_is_no_duplicate(searcher: Searcher) -> None:
     (candidate,) = near_duplicates(searcher, "tool", threshold=0.7)
-    searcher.library.move(candidate.first.row_id, "reject", author="ana", expected_version=1)
+    move(searcher.library, candidate.first.row_id, "reject", author="ana", expected_version=1)
     assert near_duplicates(searcher, "tool", threshold=0.7) == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from rows_at_hand import move
 
 from memory.errors import ContentRefused, ImportRefused
 from memory.imports import plan_import, read_items
@@ -322,7 +323,7 @@ def test_an_import_is_planned_first_and_what_is_known_is_not_proposed_again(tmp_
         library.apply(planned.plan, author="ana")
         assert [row.state for row in library.rows()] == ["proposed", "proposed"]
         row = library.rows()[0]
-        library.move(row.row_id, "reject", author="ana", expected_version=1)
+        move(library, row.row_id, "reject", author="ana", expected_version=1)
         again = plan_import(library, read_items(path))
         assert (again.plan.changes, again.known) == ((), ("f1", "f2"))
 

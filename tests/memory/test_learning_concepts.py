@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_at_hand import concept
+from rows_at_hand import concept, move
 
 from memory.abstraction import abstract
 from memory.experience import Experience, MadeCall
@@ -108,7 +108,7 @@ def test_what_a_person_rejected_is_not_learnt_again(tmp_path: Path) -> None:
     with Library(tmp_path) as library:
         learn(library, drafts)
         (row,) = library.rows("concept")
-        library.move(row.row_id, "reject", author="ana", expected_version=row.version)
+        move(library, row.row_id, "reject", author="ana", expected_version=row.version)
         assert learn(library, drafts).known == ("percent of, then subtract",)
         assert library.rows("concept") == []
 
@@ -122,7 +122,7 @@ def test_what_was_merged_into_another_concept_is_learnt_for_that_one(tmp_path: P
         done = learn(library, [concept("Rebate", cues=["money back"])])
         assert (done.revised, done.known) == (("price cut",), ())
         assert library.row(rows[0].row_id).content["cues"] == [*names, "money back"]
-        library.move(rows[0].row_id, "reject", author="ana", expected_version=3)
+        move(library, rows[0].row_id, "reject", author="ana", expected_version=3)
         assert learn(library, [concept("rebate", cues=["a coupon"])]).known == ("rebate",)
 
 

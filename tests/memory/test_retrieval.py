@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hash_embedder import HashEmbedder
-from rows_at_hand import concept, lesson, tool
+from rows_at_hand import concept, edit, lesson, move, tool
 
 import memory.retrieval
 from memory.embedder import Vectors
@@ -114,7 +114,7 @@ def test_an_edit_embeds_only_the_texts_that_are_new(library: Library) -> None:
     embedder.encoded.clear()
     (row,) = library.rows(name="leap_year")
     content = {**row.content, "problems": [*row.content["problems"], "Has 2100 a leap day?"]}
-    library.edit(row.row_id, content, author="ana", expected_version=1)
+    edit(library, row.row_id, content, author="ana", expected_version=1)
     assert names(searcher, "2100")[0] == "leap_year"
     assert embedder.encoded == ["Has 2100 a leap day?", "2100"]
     assert names(searcher, "2100")[0] == "leap_year"
@@ -171,7 +171,7 @@ def test_an_index_of_an_older_library_is_brought_up_to_date(library: Library) ->
     old = path.read_bytes()
     library.apply(plan_new([tool("gcd", "Greatest common divisor.")]), author="ana")
     (gone,) = library.rows(name="leap_year")
-    library.move(gone.row_id, "reject", author="ana", expected_version=1)
+    move(library, gone.row_id, "reject", author="ana", expected_version=1)
     Searcher(library, HashEmbedder()).refresh()
     path.write_bytes(old)
     searcher = Searcher(library, HashEmbedder())
@@ -243,7 +243,7 @@ def test_a_purged_row_is_not_found_any_more(library: Library) -> None:
     searcher = Searcher(library, HashEmbedder())
     (row,) = library.rows(name="leap_year")
     searcher.refresh()
-    library.move(row.row_id, "reject", author="ana", expected_version=1)
+    move(library, row.row_id, "reject", author="ana", expected_version=1)
     library.purge([row.row_id])
     assert set(names(searcher, "leap year")) == {"total_cost", "reverse_text"}
     assert len(searcher._index) == 3 + 4

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_at_hand import concept, lesson, tool
+from rows_at_hand import concept, edit, lesson, move, tool
 
 from memory.errors import ChangeRefused, ContentRefused, RowChanged, RowNotFound
 from memory.planning import (
@@ -37,7 +37,7 @@ def test_a_new_row_is_proposed_and_its_id_outlives_reopening(library: Library) -
 
 def test_every_edit_is_a_new_version_and_the_old_ones_stay(library: Library) -> None:
     row = library.add(tool(), author="ana")
-    edited = library.edit(row.row_id, tool(note="b").content, author="bo", expected_version=1, note="why")
+    edited = edit(library, row.row_id, tool(note="b").content, author="bo", expected_version=1, note="why")
     history = library.history(row.row_id)
     assert [(one.number, one.author, one.action) for one in history] == [(1, "ana", "create"), (2, "bo", "edit")]
     assert history[0].snapshot == row.snapshot
@@ -49,13 +49,13 @@ def test_equal_contents_have_one_hash_whatever_the_order_of_their_fields(library
     row = library.add(tool(x=1, y=2), author="ana")
     same = library.add(tool(y=2, x=1), author="ana")
     assert row.snapshot.content_hash == same.snapshot.content_hash
-    approved = library.move(row.row_id, "approve", author="ana", expected_version=1)
+    approved = move(library, row.row_id, "approve", author="ana", expected_version=1)
     assert approved.snapshot.content_hash == row.snapshot.content_hash
 
 
 def test_diff_shows_lines_of_code_and_revert_brings_the_old_content_back(library: Library) -> None:
     row = library.add(tool(docstring="Old words."), author="ana")
-    library.edit(row.row_id, tool(docstring="New words.").content, author="ana", expected_version=1)
+    edit(library, row.row_id, tool(docstring="New words.").content, author="ana", expected_version=1)
     diff = library.diff(row.row_id, 1)
     assert '-code:     """Old words."""' in diff
     assert '+code:     """New words."""' in diff
@@ -66,11 +66,11 @@ def test_diff_shows_lines_of_code_and_revert_brings_the_old_content_back(library
 
 def test_a_change_from_an_old_version_is_refused_and_changes_nothing(library: Library) -> None:
     row = library.add(tool(), author="ana")
-    library.edit(row.row_id, tool(who="first").content, author="ana", expected_version=1)
+    edit(library, row.row_id, tool(who="first").content, author="ana", expected_version=1)
     with pytest.raises(RowChanged, match="is at version 2, not at 1"):
-        library.edit(row.row_id, tool(who="second").content, author="bo", expected_version=1)
+        edit(library, row.row_id, tool(who="second").content, author="bo", expected_version=1)
     with pytest.raises(RowChanged):
-        library.move(row.row_id, "approve", author="bo", expected_version=1)
+        move(library, row.row_id, "approve", author="bo", expected_version=1)
     assert library.row(row.row_id).content["who"] == "first"
     assert library.row(row.row_id).state == "proposed"
 
@@ -81,23 +81,23 @@ def test_a_change_from_an_old_version_is_refused_and_changes_nothing(library: Li
 def test_states_follow_the_verbs(library: Library, path: tuple[str, ...], last: str) -> None:
     row = library.add(tool(), author="ana")
     for verb in path:
-        row = library.move(row.row_id, verb, author="ana", expected_version=row.version)
+        row = move(library, row.row_id, verb, author="ana", expected_version=row.version)
     assert row.state == last
     assert [one.action for one in library.history(row.row_id)] == ["create", *path]
 
 
 def test_a_verb_that_does_not_fit_the_state_is_refused(library: Library) -> None:
     row = library.add(tool(), author="ana")
-    library.move(row.row_id, "approve", author="ana", expected_version=1)
+    move(library, row.row_id, "approve", author="ana", expected_version=1)
     with pytest.raises(ChangeRefused, match="is active, and only proposed ones can be told to approve"):
-        library.move(row.row_id, "approve", author="ana", expected_version=2)
+        move(library, row.row_id, "approve", author="ana", expected_version=2)
 
 
 def test_two_active_tools_cannot_share_a_name_but_proposed_ones_can(library: Library) -> None:
     first, second = (library.add(tool(number=number), author="ana") for number in (1, 2))
-    library.move(first.row_id, "approve", author="ana", expected_version=1)
+    move(library, first.row_id, "approve", author="ana", expected_version=1)
     with pytest.raises(ChangeRefused, match=f"named 'add' is active already \\({first.row_id}\\)"):
-        library.move(second.row_id, "approve", author="ana", expected_version=1)
+        move(library, second.row_id, "approve", author="ana", expected_version=1)
     library.apply(
         joined("swap", [plan_move([library.row(first.row_id)], "retire"), plan_move([second], "approve")]), author="ana"
     )
@@ -109,7 +109,7 @@ def test_two_active_tools_cannot_share_a_name_but_proposed_ones_can(library: Lib
 def test_a_plan_whose_last_row_is_refused_changes_no_row(library: Library) -> None:
     rows = [library.add(tool(f"f{number}"), author="ana") for number in range(3)]
     plan = plan_move(rows, "approve")
-    library.edit(rows[2].row_id, tool("f2", x=1).content, author="bo", expected_version=1)
+    edit(library, rows[2].row_id, tool("f2", x=1).content, author="bo", expected_version=1)
     with pytest.raises(RowChanged):
         library.apply(plan, author="ana")
     assert [row.state for row in library.rows("tool")] == ["proposed"] * 3
@@ -146,7 +146,7 @@ def test_an_entry_cannot_be_undone_over_a_later_change(library: Library) -> None
 def test_changes_of_one_row_are_undone_one_after_the_other_and_an_undoing_can_be_undone(library: Library) -> None:
     row = library.add(tool(note="1"), author="ana")
     for version, note in enumerate("234", start=1):
-        library.edit(row.row_id, tool(note=note).content, author="ana", expected_version=version)
+        edit(library, row.row_id, tool(note=note).content, author="ana", expected_version=version)
     created, second, third, fourth = (entry.number for entry in reversed(library.journal()))
 
     def note() -> Any:
@@ -173,7 +173,7 @@ def test_changes_of_one_row_are_undone_one_after_the_other_and_an_undoing_can_be
 def test_a_merge_can_be_undone_once_the_edit_after_it_was_undone(library: Library) -> None:
     keep, other = (library.add(tool(name), author="ana") for name in ("total", "sum_up"))
     merge = library.apply(plan_merge(keep, [other]), author="ana")
-    library.edit(keep.row_id, tool("total", "Edited.").content, author="bo", expected_version=2)
+    edit(library, keep.row_id, tool("total", "Edited.").content, author="bo", expected_version=2)
     with pytest.raises(ChangeRefused, match="changed after"):
         library.undo(merge.number, author="ana")
     library.undo(merge.number + 1, author="bo")
@@ -242,7 +242,7 @@ def test_purging_asks_for_retired_rows_and_leaves_nothing(library: Library) -> N
     library.record_retrieval("run-1", {row.row_id: {}})
     with pytest.raises(ChangeRefused, match="retire it before"):
         library.purge([row.row_id])
-    library.move(row.row_id, "reject", author="ana", expected_version=1)
+    move(library, row.row_id, "reject", author="ana", expected_version=1)
     library.purge([row.row_id])
     with pytest.raises(RowNotFound):
         library.row(row.row_id)
@@ -256,10 +256,10 @@ def test_uses_are_counted_for_each_content_not_for_each_version(library: Library
     library.record_retrieval("run-1", {row.row_id: {"score": 0.5}})
     library.record_use("run-1", row.row_id)
     library.record_outcome("run-1", solved=True)
-    row = library.move(row.row_id, "approve", author="ana", expected_version=1)
+    row = move(library, row.row_id, "approve", author="ana", expected_version=1)
     library.record_retrieval("run-2", {row.row_id: {}})
     library.record_outcome("run-2", solved=False)
-    row = library.edit(row.row_id, tool(x=1).content, author="ana", expected_version=2)
+    row = edit(library, row.row_id, tool(x=1).content, author="ana", expected_version=2)
     library.record_retrieval("run-3", {row.row_id: {}})
     first, second = library.usage(row.row_id)
     assert (first.retrieved, first.used, first.solved_when_used, first.unsolved_when_used) == (2, 1, 1, 0)
@@ -284,7 +284,7 @@ def test_one_unknown_row_makes_the_whole_retrieval_unrecorded(library: Library) 
 def test_that_two_rows_are_two_is_remembered_through_edits(library: Library) -> None:
     first, second = (library.add(tool(f"f{number}"), author="ana") for number in (1, 2))
     library.mark_not_duplicates(second.row_id, first.row_id, author="ana")
-    library.edit(first.row_id, tool("f1", x=1).content, author="ana", expected_version=1)
+    edit(library, first.row_id, tool("f1", x=1).content, author="ana", expected_version=1)
     assert list(library.not_duplicates()) == [tuple(sorted((first.row_id, second.row_id)))]
 
 
@@ -331,9 +331,9 @@ def test_an_edit_is_checked_like_a_new_row(library: Library) -> None:
 
 def test_an_edit_keeps_the_provenance_unless_it_brings_its_own(library: Library) -> None:
     row = library.add(tool().with_(provenance={"run": "r1", "model": "m"}), author="model")
-    edited = library.edit(row.row_id, tool(x=1).content, author="ana", expected_version=1)
+    edited = edit(library, row.row_id, tool(x=1).content, author="ana", expected_version=1)
     assert edited.snapshot.provenance == {"run": "r1", "model": "m"}
-    again = library.edit(row.row_id, tool(x=2).content, author="m", expected_version=2, provenance={"run": "r2"})
+    again = edit(library, row.row_id, tool(x=2).content, author="m", expected_version=2, provenance={"run": "r2"})
     assert again.snapshot.provenance == {"run": "r2"}
 
 
@@ -344,7 +344,7 @@ def test_half_a_character_anywhere_is_refused_with_a_sentence_and_nothing_is_wri
         lambda: library.add(tool(), author="ana", note=half),
         lambda: library.add(tool(), author=half),
         lambda: library.add(tool().with_(tags=(half,)), author="ana"),
-        lambda: library.move(row.row_id, "approve", author="ana", expected_version=1, note=half),
+        lambda: move(library, row.row_id, "approve", author="ana", expected_version=1, note=half),
         lambda: library.active("tool", half),
         lambda: library.uses(run_id=half),
     ):

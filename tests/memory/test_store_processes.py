@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from hash_embedder import HashEmbedder
-from rows_at_hand import tool
+from rows_at_hand import move, tool
 
 from memory import sqlite_frame
 from memory.errors import LibraryDamaged, LibraryLocked, LibraryTooNew, LibraryUnwritable
@@ -32,7 +32,7 @@ import json, os, shutil, signal, sys
 from pathlib import Path
 sys.path.append(sys.argv[1])
 from hash_embedder import HashEmbedder
-from rows_at_hand import tool
+from rows_at_hand import edit, tool
 from memory import sqlite_frame
 from memory.errors import RowChanged
 from memory.planning import plan_move, plan_new
@@ -143,7 +143,7 @@ def test_a_kill_at_any_stage_of_a_write_loses_no_row_and_no_search_result(tmp_pa
     with Library(base) as library:
         library.apply(plan_new(tool(f"old_{n}", f"Elder number {n}.") for n in range(3)), author="parent")
         gone = library.add(tool("gone"), author="parent")
-        library.move(gone.row_id, "reject", author="parent", expected_version=1)
+        move(library, gone.row_id, "reject", author="parent", expected_version=1)
         Searcher(library, HashEmbedder()).refresh()
         old = [row for row in library.rows() if row.name.startswith("old")]
     lines = run(STAGED_WRITES, str(base), str(tmp_path))
@@ -230,7 +230,7 @@ while times:
     row = library.row(row.row_id)
     content = {**row.content, "count": row.content.get("count", 0) + 1}
     try:
-        library.edit(row.row_id, content, author=str(os.getpid()), expected_version=row.version)
+        edit(library, row.row_id, content, author=str(os.getpid()), expected_version=row.version)
         times -= 1
     except RowChanged:
         lost += 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows_at_hand import concept, lesson, tool
+from rows_at_hand import concept, edit, lesson, move, tool
 
 from memory.errors import ImportRefused, LibraryError, LibraryUnwritable
 from memory.planning import plan_move, plan_new, plan_tags
@@ -89,7 +89,7 @@ def test_an_import_again_changes_nothing_and_a_longer_history_goes_on(full: Libr
         assert (again.added, again.continued, again.entry) == ((), (), None)
         assert exported(copy) == before
         (row,) = full.rows("tool")
-        full.edit(row.row_id, tool(x=2).content, author="ana", expected_version=row.version)
+        edit(full, row.row_id, tool(x=2).content, author="ana", expected_version=row.version)
         export_jsonl(full, path)
         assert import_jsonl(copy, path, author="cy").continued == (row.row_id,)
         assert copy.row(row.row_id).content["x"] == 2
@@ -110,9 +110,9 @@ def test_a_row_with_another_history_here_is_refused(full: Library, tmp_path: Pat
     with Library(tmp_path / "copy") as copy:
         import_jsonl(copy, path, author="cy")
         (row,) = copy.rows("tool")
-        copy.edit(row.row_id, tool(x="here").content, author="cy", expected_version=row.version)
+        edit(copy, row.row_id, tool(x="here").content, author="cy", expected_version=row.version)
         (there,) = full.rows("tool")
-        full.edit(row.row_id, tool(x="there").content, author="ana", expected_version=there.version)
+        edit(full, row.row_id, tool(x="there").content, author="ana", expected_version=there.version)
         export_jsonl(full, path)
         before = exported(copy)
         with pytest.raises(ImportRefused, match=r"a\.jsonl, line \d+: the row .* has another history here"):
@@ -126,7 +126,7 @@ def test_a_trusted_import_that_would_make_a_second_active_tool_of_a_name_is_refu
     export_jsonl(full, tmp_path / "a.jsonl")
     with Library(tmp_path / "copy") as copy:
         row = copy.add(tool(), author="cy")
-        copy.move(row.row_id, "approve", author="cy", expected_version=1)
+        move(copy, row.row_id, "approve", author="cy", expected_version=1)
         with pytest.raises(ImportRefused, match=r"line .*named 'add' is active already"):
             import_jsonl(copy, tmp_path / "a.jsonl", author="cy", trusted=True)
         assert len(copy.rows()) == 1

@@ -15,6 +15,7 @@ from scripted_endpoint import Answer, endpoint
 
 from memory.errors import ImportRefused
 from memory.lexical import words_of
+from memory.planning import plan_move
 from memory.store import Library
 from memory.values import Snapshot
 from toolsets.chat import ChatRefused
@@ -238,7 +239,7 @@ def test_a_build_that_was_refused_half_way_goes_on_without_asking_again(make: Ma
 def test_what_was_proposed_is_not_proposed_again_by_a_second_build(make: Make, library: Library) -> None:
     with endpoint(script(REPLIES)) as server:
         first = make([AREA], server.url)
-        library.move(first.rows[0].row_id, "reject", author="ana", expected_version=1)
+        library.apply(plan_move([library.row(first.rows[0].row_id)], "reject"), author="ana")
         assert make([AREA], server.url, "b2").rows == ()
 
 

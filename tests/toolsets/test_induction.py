@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from memory.planning import plan_move
 from memory.store import Library
 from toolsets.composites import Constant, Items, Result
 from toolsets.executor import Executor
@@ -233,7 +234,7 @@ def test_a_composite_is_proposed_with_its_evidence_approved_and_called(library: 
     evidence = row.snapshot.provenance
     assert evidence["runs"][:2] == ["run0", "run1"]
     assert evidence["evidence"] == {"instances": 7, "rerun_to_the_same_result": 7, "words_saved": 25}
-    library.move(row.row_id, "approve", author="ana", expected_version=1)
+    library.apply(plan_move([library.row(row.row_id)], "approve"), author="ana")
     tool = tools_of(library, ["percent_of_then_subtract"])["percent_of_then_subtract"]
     assert tool.description == "Percentage of a value, then difference of two numbers"
     assert tool.signature() == "percent_of_then_subtract(percent: number, value: number)"
@@ -246,7 +247,7 @@ def test_what_the_library_knows_or_a_person_rejected_is_not_proposed_again(libra
     induced = induce(discounts(), STANDARD)
     (row,) = propose(library, induced, STANDARD)
     assert propose(library, induced, STANDARD) == []
-    library.move(row.row_id, "reject", author="ana", expected_version=1)
+    library.apply(plan_move([library.row(row.row_id)], "reject"), author="ana")
     assert propose(library, induced, STANDARD) == []
 
 

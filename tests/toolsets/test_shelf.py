@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memory.planning import plan_edit, plan_move
 from memory.store import Library
 from memory.values import Row, Snapshot
 from toolsets import shelf
@@ -94,9 +95,9 @@ def test_a_retired_and_an_edited_built_in_tool_stay_as_the_person_left_them(libr
     gcd, lcm = library.active("tool", "gcd"), library.active("tool", "lcm")
     assert gcd is not None
     assert lcm is not None
-    library.move(gcd.row_id, "retire", author="ana", expected_version=1)
+    library.apply(plan_move([library.row(gcd.row_id)], "retire"), author="ana")
     code = 'def lcm(a: int, b: int) -> int:\n    """Mine."""\n    return 1\n'
-    library.edit(lcm.row_id, {**lcm.content, "code": code}, author="ana", expected_version=1)
+    library.apply(plan_edit(library.row(lcm.row_id), {**lcm.content, "code": code}), author="ana")
     assert seed_library(library) == 0
     assert library.active("tool", "gcd") is None
     assert tools_of(library, ["lcm"])["lcm"].description == "Mine"
@@ -181,7 +182,7 @@ def test_a_composite_may_call_another_one_and_never_itself(library: Library) -> 
     row = library.active("tool", "between")
     assert row is not None
     content = {**row.content, "plan": looped.as_json(), "code": python_of(looped, "between", "Loop.", {})}
-    library.edit(row.row_id, content, author="ana", expected_version=1)
+    library.apply(plan_edit(library.row(row.row_id), content), author="ana")
     with pytest.raises(ToolDefinitionError, match="made of itself"):
         tools_of(library, ["between"])
 
@@ -189,10 +190,11 @@ def test_a_composite_may_call_another_one_and_never_itself(library: Library) -> 
 def test_a_composite_whose_code_was_edited_without_its_plan_is_refused(library: Library) -> None:
     row = put_composite(library, "discounted", DISCOUNT)
     reworded = row.content["code"].replace("Price after", "What is left after")
-    row = library.edit(row.row_id, {**row.content, "code": reworded}, author="ana", expected_version=1)
+    library.apply(plan_edit(library.row(row.row_id), {**row.content, "code": reworded}), author="ana")
+    row = library.row(row.row_id)
     assert tools_of(library, ["discounted"])["discounted"].description.startswith("What is left")
     other = reworded.replace("subtract", "add")
-    library.edit(row.row_id, {**row.content, "code": other}, author="ana", expected_version=2)
+    library.apply(plan_edit(library.row(row.row_id), {**row.content, "code": other}), author="ana")
     with pytest.raises(ToolDefinitionError, match="edit the plan"):
         tools_of(library, ["discounted"])
 
