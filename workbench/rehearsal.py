@@ -9,6 +9,7 @@ Neighbours: `tapes` reads the blocks, `host` begins the run.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -423,9 +424,18 @@ class _Rehearsal:
         if changes.say and run.closing:
             raise UsageError("After that step the run gives its answer and hears nobody: choose an earlier one.")
         if changes.say:
-            self.emit(ev.SayQueued("line-fork", changes.worker, changes.say, "now"))
-            driver.say(changes.worker, changes.say, "line-fork")
+            self._say(changes.worker, changes.say)
         driver.settle()  # what comes at once joins the next step, as it would have
+
+    def _say(self, worker: str | None, text: str) -> None:
+        """At once, but on a worksheet between two items, as to a worker that is held: what it has begun is not lost."""
+        names = (f"line-fork-{at}" if at else "line-fork" for at in itertools.count())
+        line = next(name for name in names if name not in self.driver._queue)
+        self.emit(ev.SayQueued(line, worker, text, "now"))
+        if self.run.words.closing_part:
+            self.driver.queue(line, worker, text, "now")
+        else:
+            self.driver.say(worker, text, line)
 
     def _without(self, tools: Sequence[str]) -> None:
         for tool in tools:

@@ -115,6 +115,25 @@ def test_what_a_worker_said_is_replaced_and_nobody_hears_the_old_words_again(sam
         assert grandchild.prove()
 
 
+def test_a_worker_of_a_fork_amid_an_item_hears_its_words_when_it_has_answered_it(tmp_path: Path) -> None:
+    words = {**WORDS, "closing_part": "Joint answer, {first} to {last}:\n"}
+    alice = ["# Alice\n", "I take 1: ", "one.\n", "Answer 1: 42\n\n", "I take nothing.\n\n"]
+    folder = save(tmp_path / "model", alice, ["Joint answer, 1 to 1:\n", "1: 42"], words=words)
+    with Workbench(str(folder), workers=1, data_dir=tmp_path, memory="none") as bench:
+        run = bench.run("1. What is the gcd of 84 and 126?")
+        assert run.wait(LIMIT_S)
+        other = run.fork(1, say="Be brief.")
+        assert other.wait(LIMIT_S)
+        child = other.fork(1, say="Be exact.")
+        assert child.wait(LIMIT_S)
+        course = [one.payload for one in child.events() if isinstance(one.payload, ev.TextInjected | ev.TokensAdded)]
+        told = [one for one in course if isinstance(one, ev.TextInjected) and one.source == "person"]
+        assert [one.line for one in told] == ["line-fork", "line-fork-1"]
+        before = [step for step in course[: course.index(told[0])] if isinstance(step, ev.TokensAdded)]
+        assert "".join(one["text"] for step in before for one in step.tokens).endswith("Answer 1: 42\n\n")
+        assert child.prove()
+
+
 @pytest.mark.parametrize("max_tokens", [1, 2])
 def test_a_fork_of_the_closing_hears_nothing_of_a_call_that_the_budget_ended(max_tokens: int, tmp_path: Path) -> None:
     """The budget ends in the middle of the call, or with its last token, when it is not run any more."""
