@@ -95,8 +95,9 @@ class RunLog:
             undo.callback(lock.release)
             connection = connect(self.path, self._busy_timeout_s)
             undo.callback(connection.close)
-            run = self._insert_run(connection, run_id, task, model)
-            writer = RunWriter(connection, self.path, run, run_id, lock)
+            began = time.time()
+            run = self._insert_run(connection, run_id, task, model, began)
+            writer = RunWriter(connection, self.path, run, run_id, lock, since=began)
             undo.pop_all()
             return writer
 
@@ -120,8 +121,10 @@ class RunLog:
             row = connection.execute(query, (packed(run_id),)).fetchone()
             if row is None:
                 raise UsageError(f"Run {run_id} has just ended: fork it to go on from one of its steps.")
-            names = {str(one.payload.worker) for one in self.events(run_id) if isinstance(one.payload, WorkerAdded)}
-            writer = RunWriter(connection, self.path, row[0], run_id, lock, after=row[1], workers=names)
+            events = self.events(run_id)
+            names = {str(one.payload.worker) for one in events if isinstance(one.payload, WorkerAdded)}
+            since = events[-1].time if events else 0.0
+            writer = RunWriter(connection, self.path, row[0], run_id, lock, after=row[1], workers=names, since=since)
             undo.pop_all()
             return writer
 
@@ -213,13 +216,11 @@ class RunLog:
     def _unknown(self, run_id: str) -> RunNotFound:
         return RunNotFound(f"There is no run {run_id!r} in {self.path}: `workbench runs list` shows those there are.")
 
-    def _insert_run(self, connection: sqlite3.Connection, run_id: str, task: str, model: str) -> int:
+    def _insert_run(self, connection: sqlite3.Connection, run_id: str, task: str, model: str, began: float) -> int:
         insert = "INSERT INTO runs (run_id, created, task, model, status) VALUES (?, ?, ?, ?, 'running')"
         try:
             with transaction(connection):
-                return int(
-                    connection.execute(insert, (run_id, time.time(), packed(task), packed(model))).lastrowid or 0
-                )
+                return int(connection.execute(insert, (run_id, began, packed(task), packed(model))).lastrowid or 0)
         except sqlite3.IntegrityError:
             raise self._taken(run_id) from None
 

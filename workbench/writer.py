@@ -74,8 +74,10 @@ class RunWriter:
         *,
         after: int = 0,
         workers: Iterable[str] = (),
+        since: float = 0.0,
     ) -> None:
-        """after: the number of the last event of a run that is gone on with; workers: who has joined it."""
+        """after: the number of the last event of a run that is gone on with; workers: who has joined it; since: when
+        it began, or its last event was told."""
         self.run_id = run_id
         self._connection = connection
         self._path = path
@@ -90,6 +92,7 @@ class RunWriter:
         self._pending: list[_Row] = []
         self._pending_chars = 0
         self._committed_seq = after
+        self._latest = since
         self._worker_names = set(workers)
         self._error: LogError | None = None
         self._finished = False
@@ -111,7 +114,8 @@ class RunWriter:
             self._check_open()
             # Counted from what is kept, not by a counter beside it: Ctrl-C between the two would leave a gap.
             last = self._pending[-1].event.seq if self._pending else self._committed_seq
-            event = Event(self.run_id, last + 1, time.time(), payload)
+            self._latest = max(self._latest, time.time())  # where the clock is set back, no event is before the last
+            event = Event(self.run_id, last + 1, self._latest, payload)
             self._pending.append(_Row(event, fields, tokens))
             self._pending_chars += len(fields)
             self._note(payload)

@@ -282,6 +282,20 @@ def test_a_deleted_run_is_gone_and_gives_its_space_back(log: RunLog) -> None:
 # Following
 
 
+def test_no_event_is_before_the_last_where_the_clock_is_set_back(log: RunLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = iter((20.0, 19.0, 21.0, 18.0, 17.0))
+    monkeypatch.setattr("workbench.writer.time.time", lambda: next(hours))
+    with log.open_run("run", "?", "model") as writer:
+        for number in (1, 2):
+            writer.append(step(number))
+    with log.reopen_run("run") as writer:
+        writer.append(step(3))
+        writer.append(finished())
+    summary = log.summary("run")
+    assert [one.time for one in log.events("run")] == [20.0, 21.0, 21.0, 21.0]
+    assert (summary.created, summary.ended) == (20.0, 21.0)
+
+
 def test_a_follower_sees_every_event_once_in_order_until_the_end(log: RunLog) -> None:
     with log.open_run("run-1", "task", "model") as writer:
         seen: list[Event] = []
