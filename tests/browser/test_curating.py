@@ -145,3 +145,15 @@ def test_the_reason_of_a_refusal_stays_in_sight(lab: Lab, library: Libraries, at
         with at_lab.expect_response("**/api/library/concepts?*"):
             pass
     assert "version" in rows.locator(".wb-error").inner_text()
+
+
+def test_what_was_tried_stays_in_sight_while_another_row_comes(lab: Lab, library: Libraries, at_lab: Any) -> None:
+    library.concepts.add({"title": "sorting", "kind": "routine", "description": "small ones first"})
+    rows = list_of(at_lab, "Concepts")
+    sorting = item(rows, "sorting")
+    sorting.locator("summary").click()
+    press(sorting, "Try sorting")
+    sorting.locator(".wb-tried").wait_for()
+    library.concepts.add({"title": "reversing", "kind": "routine", "description": "the last one first"})
+    item(rows, "reversing").wait_for()
+    assert sorting.locator(".wb-tried").is_visible()

@@ -93,6 +93,42 @@ def test_what_a_person_says_and_does_is_seen_in_the_panel_and_in_the_log(
     assert (changed.worker, changed.sampling["temperature"]) == ("Bob", 0.5)
 
 
+def test_a_line_that_is_being_rewritten_stays_as_far_as_it_is_while_the_others_come_and_go(
+    lab: Lab, at_lab: Any, endless_run: str
+) -> None:
+    panel = panel_of(at_lab, endless_run)
+    queued = lambda text: lab.api(  # noqa: E731
+        f"runs/{endless_run}/control", {"command": "say", "text": text, "when": "queued"}
+    )
+    queued("first")
+    second = queued("second")
+    panel.locator(".wb-queue li").nth(1).wait_for()
+    press(panel.locator(".wb-queue li", has_text="first"), "Edit")
+    assert panel.locator(".wb-queued").all_inner_texts() == ["second"], "the other line is still there"
+    panel.locator(".wb-queue input").fill("first of")
+    lab.api(f"runs/{endless_run}/control", {"command": "cancel_say", "line": second["line"]})
+    panel.locator(".wb-queued").wait_for(state="detached")
+    assert panel.locator(".wb-queue input").input_value() == "first of"
+    at_lab.keyboard.type(" all")
+    press(panel, "Save")
+    panel.locator(".wb-queued", has_text="first of all").wait_for()
+    lab.api(f"runs/{endless_run}/control", {"command": "stop"})
+
+
+def test_the_side_bar_leaves_focus_and_clicks_alone_while_a_run_goes_on(
+    lab: Lab, at_lab: Any, endless_run: str
+) -> None:
+    execute(at_lab, "agent-workbench:show-sidebar")
+    item = at_lab.locator(f".wb-side [data-run='{endless_run}']")
+    export = item.get_by_role("button", name="Export")
+    export.focus()
+    at_lab.evaluate("() => { window.focused = document.activeElement; }")
+    lab.api(f"runs/{endless_run}/control", {"command": "stop"})
+    item.locator(".wb-status[data-status='stopped']").wait_for()
+    assert at_lab.evaluate("() => window.focused === document.activeElement && window.focused.isConnected")
+    assert at_lab.evaluate("() => window.focused.textContent") == "Export"
+
+
 def test_a_call_waits_for_a_persons_word_in_the_panel(lab: Lab, at_lab: Any, endless: str) -> None:
     settings = {"model": endless, "workers": 5, "memory": "none", "policy": {"approval": True}}
     run_id = str(lab.api("runs", {"task": "What?", "settings": settings})["run_id"])

@@ -8,7 +8,7 @@ import type { CommandRegistry } from "@lumino/commands";
 import { Widget } from "@lumino/widgets";
 import { oneLine, visible } from "../core/visible.ts";
 import type { Translate } from "../panel/context.ts";
-import { make, show, write } from "../panel/dom.ts";
+import { arrange, make, show, write } from "../panel/dom.ts";
 import { ApiError, type IWorkbench, type LibraryRow } from "./api.ts";
 import { examples, history, origin, record, tried } from "./evidence.ts";
 import type { List } from "./sidebar.ts";
@@ -43,7 +43,8 @@ export class LibraryList implements List {
   private readonly more: HTMLElement;
   private limit = PAGE;
   private rows: LibraryRow[] = [];
-  private key = "";
+  /** By row: its node and what it was made from. A row that has not changed keeps its node, and what was opened and tried in it. */
+  private readonly items = new Map<string, { node: HTMLElement; made: string }>();
   private opened = new Map<string, HTMLElement>();
 
   constructor(
@@ -84,12 +85,22 @@ export class LibraryList implements List {
     } finally {
       clearTimeout(late);
     }
-    const key = JSON.stringify(this.rows);
-    if (key === this.key) return;
-    this.key = key;
-    const focused = (document.activeElement?.closest(".wb-item") as HTMLElement | null)?.dataset.row;
-    this.list.replaceChildren(...this.rows.map((row) => this.item(row)));
-    if (focused) (this.list.querySelector(`[data-row="${CSS.escape(focused)}"] summary`) as HTMLElement | null)?.focus();
+    arrange(this.list, this.rows.map((row) => this.drawn(row)));
+    const there = new Set(this.rows.map((row) => row.id));
+    for (const id of this.items.keys()) if (!there.has(id)) this.items.delete(id);
+  }
+
+  private drawn(row: LibraryRow): HTMLElement {
+    const made = JSON.stringify(row);
+    const known = this.items.get(row.id);
+    if (known?.made === made) return known.node;
+    const node = this.item(row);
+    this.items.set(row.id, { node, made });
+    if (known?.node.contains(document.activeElement)) {
+      known.node.replaceWith(node);
+      node.querySelector("summary")?.focus();
+    }
+    return node;
   }
 
   private query(): string {
@@ -196,7 +207,7 @@ export class LibraryList implements List {
       return;
     }
     this.tell(row, verb, answer);
-    this.key = "";
+    this.items.clear();
     await this.refresh();
   }
 
@@ -218,7 +229,7 @@ export class LibraryList implements List {
         .post(this.pathOf(row), { verb: "undo", entry })
         .then(async (taken) => {
           this.tell(row, "undo", taken);
-          this.key = "";
+          this.items.clear();
           await this.refresh();
         })
         .catch((error: Error) => {
@@ -259,7 +270,7 @@ export class LibraryList implements List {
     write(this.refusal, error.message);
     show(this.refusal, true);
     this.refusal.scrollIntoView({ block: "nearest" });
-    if (error instanceof ApiError && error.status === 409) this.key = "";
+    if (error instanceof ApiError && error.status === 409) this.items.clear();
   }
 }
 

@@ -4,13 +4,22 @@ import { Dialog, showDialog } from "@jupyterlab/apputils";
 import type { CommandRegistry } from "@lumino/commands";
 import { oneLine, visible } from "../core/visible.ts";
 import { modelName, plural, stateName, type Translate } from "../panel/context.ts";
-import { make, show, write } from "../panel/dom.ts";
+import { arrange, make, setAttribute, show, write } from "../panel/dom.ts";
 import type { IWorkbench, RunRow } from "./api.ts";
 import type { List } from "./sidebar.ts";
 
 const PAGE = 50;
 /** The server gives no more at once. */
 const MOST = 500;
+
+/** A run's place in the list. It stays the same node however often its row changes. */
+interface Item {
+  node: HTMLElement;
+  main: HTMLElement;
+  actions: HTMLElement;
+  shown: string;
+  offered: string;
+}
 
 export class RunsList implements List {
   readonly node: HTMLElement;
@@ -22,7 +31,7 @@ export class RunsList implements List {
   private readonly more: HTMLElement;
   private limit = PAGE;
   private rows: RunRow[] = [];
-  private key = "";
+  private readonly items = new Map<string, Item>();
   selected = "";
   private compareWith = "";
 
@@ -57,12 +66,9 @@ export class RunsList implements List {
       write(this.note, (error as Error).message);
     }
     show(this.note, this.note.textContent !== "");
-    const key = JSON.stringify([this.rows, this.compareWith]);
-    if (key === this.key) return;
-    this.key = key;
-    const focused = (document.activeElement?.closest(".wb-run-item") as HTMLElement | null)?.dataset.run;
-    this.list.replaceChildren(...this.rows.map((row) => this.item(row)));
-    if (focused) (this.list.querySelector(`[data-run="${CSS.escape(focused)}"] .wb-item-main`) as HTMLElement | null)?.focus();
+    arrange(this.list, this.rows.map((row) => this.drawn(row)));
+    const there = new Set(this.rows.map((row) => row.run_id));
+    for (const runId of this.items.keys()) if (!there.has(runId)) this.items.delete(runId);
   }
 
   private query(): string {
@@ -109,7 +115,29 @@ export class RunsList implements List {
     await this.refresh();
   }
 
-  private item(row: RunRow): HTMLElement {
+  private drawn(row: RunRow): HTMLElement {
+    let item = this.items.get(row.run_id);
+    if (!item) {
+      const main = make("button", { type: "button", class: "wb-item-main", click: () => this.open(row.run_id) });
+      const actions = make("div", { class: "wb-row wb-item-actions" });
+      item = { node: make("li", { class: "wb-item wb-run-item", "data-run": row.run_id }, [main, actions]), main, actions, shown: "", offered: "" };
+      this.items.set(row.run_id, item);
+    }
+    const shown = JSON.stringify(row);
+    if (shown !== item.shown) {
+      item.shown = shown;
+      setAttribute(item.main, "title", `${row.run_id}\n${visible(row.task)}`);
+      item.main.replaceChildren(...this.facts(row));
+    }
+    const offered = !this.compareWith ? "" : this.compareWith === row.run_id ? "this" : "with";
+    if (offered !== item.offered || !item.actions.childElementCount) {
+      item.offered = offered;
+      this.offer(row, item.actions);
+    }
+    return item.node;
+  }
+
+  private facts(row: RunRow): HTMLElement[] {
     const { tr } = this;
     const status = row.live ? "running" : row.status;
     const workers = Array.isArray(row.workers) ? row.workers.length : row.workers;
@@ -117,28 +145,29 @@ export class RunsList implements List {
       when(row.started_at), modelName(row.model), workers ? plural(tr, workers, "%1 worker", "%1 workers") : "", row.layout, row.tokens ? plural(tr, row.tokens, "%1 token", "%1 tokens") : "",
       row.parent ? tr("fork") : "",
     ];
-    const main = make(
-      "button",
-      { type: "button", class: "wb-item-main", title: `${row.run_id}\n${visible(row.task)}`, click: () => this.open(row.run_id) },
-      [
-        make("span", { class: "wb-status", "data-status": status }, [stateName(tr, status)]),
-        make("span", { class: "wb-item-title" }, [oneLine(row.task, 120) || row.run_id]),
-        make("span", { class: "wb-quiet wb-item-facts" }, [facts.filter(Boolean).join(" · ")]),
-        ...(row.answer ? [make("span", { class: "wb-item-facts" }, [`→ ${oneLine(row.answer, 80)}`])] : []),
-      ],
-    );
+    return [
+      make("span", { class: "wb-status", "data-status": status }, [stateName(tr, status)]),
+      make("span", { class: "wb-item-title" }, [oneLine(row.task, 120) || row.run_id]),
+      make("span", { class: "wb-quiet wb-item-facts" }, [facts.filter(Boolean).join(" · ")]),
+      ...(row.answer ? [make("span", { class: "wb-item-facts" }, [`→ ${oneLine(row.answer, 80)}`])] : []),
+    ];
+  }
+
+  private offer(row: RunRow, actions: HTMLElement): void {
+    const { tr } = this;
+    const focused = [...actions.children].indexOf(document.activeElement as Element);
     const small = (text: string, label: string, click: () => void, pressed?: boolean): HTMLElement =>
       make("button", { type: "button", class: "wb-button wb-small", "aria-label": label, title: label, "aria-pressed": pressed === undefined ? undefined : String(pressed), click }, [text]);
     const name = oneLine(row.task, 40);
-    const actions = make("div", { class: "wb-row wb-item-actions" }, [
+    actions.replaceChildren(
       small(tr("Export"), tr("Export %1 as a notebook", name), () => void this.commands.execute("agent-workbench:export-run", { runId: row.run_id })),
       small(
         this.compareWith && this.compareWith !== row.run_id ? tr("Compare with this") : tr("Compare"), tr("Compare %1 with another run", name),
         () => this.compare(row.run_id), this.compareWith === row.run_id,
       ),
       small(tr("Delete"), tr("Delete %1", name), () => void this.delete(row.run_id)),
-    ]);
-    return make("li", { class: "wb-item wb-run-item", "data-run": row.run_id }, [main, actions]);
+    );
+    (actions.children[focused] as HTMLElement | undefined)?.focus();
   }
 }
 

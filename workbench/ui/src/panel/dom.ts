@@ -44,6 +44,15 @@ export function show(node: HTMLElement | SVGElement, shown: boolean): void {
   if (node.hasAttribute("hidden") === shown) node.toggleAttribute("hidden", !shown);
 }
 
+/** Show these nodes, in this order. One that stands right already is not touched: it keeps its focus and the click that has begun. */
+export function arrange(place: Element, nodes: Element[]): void {
+  const wanted = new Set(nodes);
+  for (const child of [...place.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, at) => {
+    if (place.children[at] !== node) place.insertBefore(node, place.children[at] ?? null);
+  });
+}
+
 let lastId = 0;
 
 /** An id for this page, to point labels at. */

@@ -24,7 +24,9 @@ export class Steering {
   private readonly whom = make("select", { class: "wb-select" });
   private readonly when = make("select", { class: "wb-select" });
   private whomKey = "";
-  private editing = "";
+  /** The line that a person rewrites, and how far they have come. */
+  private editing: { line: string; text: string } | null = null;
+  private lines: Line[] = [];
   private paused = false;
   private ended = false;
   private queueKey = "";
@@ -123,13 +125,14 @@ export class Steering {
   }
 
   private drawQueue(lines: Line[], running: boolean): void {
-    const key = JSON.stringify([lines, running, this.ended, this.editing]);
+    this.lines = lines;
+    const key = JSON.stringify([lines, running, this.ended, this.editing?.line]);
     if (key === this.queueKey) return;
     this.queueKey = key;
     show(this.queue, lines.length > 0);
     const hadFocus = this.queue.contains(document.activeElement);
     this.queue.replaceChildren(...lines.map((line) => this.lineOf(line, running)));
-    if (hadFocus) (this.queue.querySelector("input, button") as HTMLElement | null)?.focus();
+    if (hadFocus) ((this.queue.querySelector("input") ?? this.queue.querySelector("button")) as HTMLElement | null)?.focus();
   }
 
   private lineOf(line: Line, running: boolean): HTMLElement {
@@ -137,17 +140,26 @@ export class Steering {
     const whom = line.worker ? tr("to %1", visible(line.worker)) : tr("to everyone");
     const what = this.ended ? tr("was not said %1", whom) : tr("waits to be said %1", whom);
     const item = make("li", {}, [make("span", { class: "wb-quiet" }, [what])]);
-    const redraw = (editing: string): void => {
+    const edit = (editing: Steering["editing"]): void => {
       this.editing = editing;
-      this.queueKey = "";
+      this.drawQueue(this.lines, running);
     };
-    if (this.editing === line.line) {
-      const input = make("input", { type: "text", class: "wb-input", value: line.text, "aria-label": tr("Line") });
+    if (this.editing?.line === line.line) {
+      const input = make("input", { type: "text", class: "wb-input", value: this.editing.text, "aria-label": tr("Line") });
+      input.addEventListener("input", () => {
+        if (this.editing) this.editing.text = input.value;
+      });
+      input.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") edit(null);
+      });
       const form = make("form", { class: "wb-row" }, [input, make("button", { type: "submit", class: "wb-button" }, [tr("Save")])]);
       form.addEventListener("submit", (event) => {
         event.preventDefault();
-        redraw("");
-        void this.send("edit_say", { line: line.line, text: input.value });
+        const text = input.value;
+        edit(null);
+        void this.send("edit_say", { line: line.line, text }).then((taken) => {
+          if (!taken) edit({ line: line.line, text });
+        });
       });
       item.append(form);
       return item;
@@ -156,10 +168,7 @@ export class Steering {
     if (!running) return item;
     const button = (text: string, click: () => void): HTMLElement => make("button", { type: "button", class: "wb-button", click }, [text]);
     item.append(
-      button(tr("Edit"), () => {
-        redraw(line.line);
-        this.drawQueue([line], running);
-      }),
+      button(tr("Edit"), () => edit({ line: line.line, text: line.text })),
       button(tr("Take back"), () => void this.send("cancel_say", { line: line.line })),
     );
     return item;
