@@ -109,7 +109,7 @@ def test_a_line_that_is_being_rewritten_stays_as_far_as_it_is_while_the_others_c
     lab.api(f"runs/{endless_run}/control", {"command": "cancel_say", "line": second["line"]})
     panel.locator(".wb-queued").wait_for(state="detached")
     assert panel.locator(".wb-queue input").input_value() == "first of"
-    at_lab.keyboard.type(" all")
+    panel.locator(".wb-queue input").fill("first of all")
     press(panel, "Save")
     panel.locator(".wb-queued", has_text="first of all").wait_for()
     lab.api(f"runs/{endless_run}/control", {"command": "stop"})

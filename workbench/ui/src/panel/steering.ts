@@ -132,7 +132,10 @@ export class Steering {
     show(this.queue, lines.length > 0);
     const hadFocus = this.queue.contains(document.activeElement);
     this.queue.replaceChildren(...lines.map((line) => this.lineOf(line, running)));
-    if (hadFocus) ((this.queue.querySelector("input") ?? this.queue.querySelector("button")) as HTMLElement | null)?.focus();
+    if (!hadFocus) return;
+    const input = this.queue.querySelector("input");
+    (input ?? this.queue.querySelector("button"))?.focus();
+    input?.setSelectionRange(input.value.length, input.value.length);
   }
 
   private lineOf(line: Line, running: boolean): HTMLElement {
