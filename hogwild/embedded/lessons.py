@@ -80,7 +80,7 @@ TYPED = Sheets(
     0.12,
     Scope(
         (1, 4),
-        {"sum": 0.5, "several": 0.25, "call": 0.18, "refusal": 0.07},
+        {"sum": 0.46, "several": 0.22, "call": 0.18, "refusal": 0.14},
         listed={"all": 0.6, "few": 0.2, "eight": 0.2},
     ),
 )
@@ -102,14 +102,14 @@ MEND = (
         (
             replace(SINGLE, weight=0.1),
             replace(MANY, weight=0.03),
-            replace(LONG, weight=0.01),
-            replace(TYPED, weight=1.0),
-            Sheets(0.26, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
-            replace(UNSEEN, weight=0.08),
+            replace(LONG, weight=0.02),
+            replace(TYPED, weight=0.5),
+            Sheets(0.3, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
+            replace(UNSEEN, weight=0.1),
             replace(ALIKE, weight=0.1),
             replace(NEAR, weight=0.2),
-            replace(HINTED, weight=0.08),
-            replace(TOGETHER, weight=0.16),
+            replace(HINTED, weight=0.1),
+            replace(TOGETHER, weight=0.24),
         ),
     ),
 )

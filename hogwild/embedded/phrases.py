@@ -1,7 +1,7 @@
 # ruff: noqa: E501, SIM905, RUF100
 """The phrase bank behind the embedded model: English wordings for each built-in tool, as data only.
 
-In: nothing. Out: FRAMES_*, PHRASES, WORDS*; the worksheet generator fills the slots, which are named as the tool's
+In: nothing. Out: FRAMES_*, PHRASES, WORDS*, EVERYDAY; the worksheet generator fills the slots, which are named as the tool's
 parameters. A noun phrase is put into a frame at {x}; a question stands by itself. The held-out parts are never trained
 on: they measure whether the model understands another wording of the same thing. Neighbours: the worksheet generator
 of this folder, and toolsets.builtin, whose tool and parameter names are the keys and slots here.
@@ -372,6 +372,38 @@ WORDS: tuple[str, ...] = tuple(
     shelf ship silver sister sky snail snow soap soccer soup spider spoon spring squirrel star station stone storm street sugar summer sun swan table
     """.split()
 )
+
+EVERYDAY: tuple[str, ...] = tuple(
+    """
+    abc abcd abcde abracadabra africa agent algorithm alien alphabet amazing america anger ant apartment apples arabic arm array asdf asia ask atom
+    attention august aunt avenue awful bakery bananas bar baseball basketball bathroom baz beautiful bedroom beef beer begin berlin berries big bike
+    bitter black blood blueberry bookkeeper boolean boots boss boy brain break breakfast brown browser budget build bus butcher buy bye cache call
+    canada cap catch cats cell cent champion cherries children chin china chinese chocolate civic class client close coach code cold college come
+    committee complex computer constant cool cost couch crab cry dad dark data date day debt december dictionary difficult dinosaur dogs dollar
+    drawer drink driver drop dry eat edge education egypt email encyclopedia end energy english eraser euro europe exam example excellent face
+    factory fall fast fate fear february feel feet file film find flat floor flour fly fog folder foo foot football force france french fresh friday
+    frost function galaxy game german germany girl give gloves goal golden golf goodbye government grade gradient grammar grandma grandpa grapefruit
+    graph gravity gray greek guide hard hate head hear heat heavy hebrew hello help hen hey hi highway hindi hold home hope horrible hospital hot
+    hour huge husband important impossible india information integer internet ipsum italy january java joy july jump june jupiter jupyter kayak keep
+    kernel kid knight know language large late latin laugh lawyer lazy learn learning leave leg letter letters lettuce level lie life like line link
+    lip list listen loan london long look lorem lose loud love luck luggage madam madrid make man map march mars match matrix maybe meat medal
+    meeting memory men mexico minute mississippi model mom monday money monster month mosquito motel moth mouth move movie name narrow necessary neck
+    need neighbor nephew network neural new niece ninja no node noodle noon normal nose note novel november number numbers october okay old
+    onomatopoeia open oranges page palindrome pants paris park passport pasta path pay peace pen people perfect pharmacy phone pig pineapple pink
+    plan plane platform play player please pork possible potatoes pound power price profit program project pull purse push python question queue
+    quick qwerty race racecar radar read red refer refrigerator rent report restaurant result rhythm ring rome room rooster root rotor rugby ruler
+    run russia salary salty sample saturday scarf score screen script sea seal second see sell send sentence september server shark shirt shoe shoes
+    short shoulder show shower shrimp simple sing singer sink skin skirt sleep slow small smell smile snack snake sock socks soda sofa soft son song
+    sorry sound sour space spain spanish speak speed spelling sport square stage stairs start stats stay stew stock stop story strange strawberry
+    string student subway sunday supermarket supper sweet swim syzygy take tall taste tax taxi tea teach teacher team teeth tell temple tennis tensor
+    terrible test texas text thanks theater thick thin think thread throw thursday ticket time tiny title today toe toilet token tokyo tomatoes
+    tomorrow tongue tool tooth touch tour tower town trade traffic train transformer travel tree trip trophy truck truth try tuesday tunnel turkey
+    turn uncle unicorn university valley variable vector vegetable venus vienna village vinegar vocabulary volleyball waiter walk wall wallet want
+    war warehouse warm watch water watermelon wave weather website wednesday week welcome wet whale white wide wife win wind wine witch wizard wolf
+    woman women wonderful word words work worker world worm wow write writer xyz year yes yesterday young zipper zombie
+    """.split()
+)
+"""Words that people try first, none of them held out."""
 
 WORDS_HELD_OUT: tuple[str, ...] = tuple(
     """

@@ -15,11 +15,11 @@ from typing import Any, Final, TypeAlias
 
 from hogwild.embedded.plans import Broken, Plan, Task
 from hogwild.embedded.wordings import unfold
-from hogwild.embedded.worksheets import Draw
+from hogwild.embedded.worksheets import NUMBER_WORDS, Draw, held_out_number
 
 FRAMES: Final = {
     "train": (
-        "{x}", "{x}", "{x}", "{x}[ ]=[ ]", "{x}[ ]=[ ]?", "{x}<?|.|:|;|!>",
+        "{x}", "{x}", "{x}", "{x}[ ]=[ ]", "{x}[ ]=[ ]?", "{x}<?|.|:|;>",
         "<What is|What's|Whats|How much is|Find|Compute|Calculate|Calc|Solve|Evaluate|Work out|Eval|Result of|Give me> "
         "{x}<?|.||>",
         "<Please|Now|Quickly> <compute|calculate|solve|find> {x}[.]", "<Can|Could> you <solve|compute|do> {x}?",
@@ -40,6 +40,8 @@ JOINTS_OF_THREE: Final = {
     "train": ("{q} {q} {q}", "{n}<,|;> {n}<,|;| and|, and> {n}[?]", "<What are|Find|Compute> {n}, {n} and {n}<?|.|>"),
     "held_out": ("I would like to know {n}, {n}, and also {n}.",),
 }
+SPELLED: Final = 0.12
+"""Of the training sums: "two plus three", "12 times 4 minus 7"."""
 MAX_PART: Final = 10
 """Characters of one answer among several."""
 
@@ -66,17 +68,28 @@ _SIGNS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
 }
 
 
+_SIGN_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "add": ("plus", "plus", "added to"),
+    "subtract": ("minus", "minus", "less"),
+    "multiply": ("times", "times", "multiplied by", "x"),
+    "divide": ("divided by", "divided by", "over"),
+    "power": ("to the power of", "to the power", "raised to"),
+}
+
+
 def draw_sum(draw: Draw) -> Task:
     """A sum of one to four operations."""
     while True:
-        size = draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1))[0]
+        size = draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1) if draw.held_out else (0.28, 0.34, 0.23, 0.15))[0]
         made, plan = _sum(draw, size), Plan(draw)
         try:
             _computed(plan, made)
         except Broken:
             continue
         frame = unfold(draw.rng.choice(FRAMES[_split(draw)]), draw.rng)
-        return plan.task(frame.replace("{x}", _written(made, _spacing(draw.rng))))
+        spelled = not draw.held_out and draw.rng.random() < SPELLED
+        written = _spelled(made, draw.rng) if spelled else _written(made, _spacing(draw.rng))
+        return plan.task(frame.replace("{x}", written))
 
 
 def draw_several(draw: Draw) -> Task:
@@ -123,6 +136,9 @@ def _sum(draw: Draw, calls: int) -> Sum:
 def _number(draw: Draw, first: bool) -> int | float:
     kind = draw.rng.random()
     n = draw.whole(draw.rng.choice((1, 1, 2, 2, 2, 3, 3, 4, 4, 7)))
+    if not draw.held_out and draw.rng.random() < 0.05:  # 1000000, 250000
+        round_number = draw.rng.randint(1, draw.rng.choice((9, 99))) * 10 ** draw.rng.randint(2, 5)
+        n = n if held_out_number(round_number) else round_number
     if kind < 0.08:
         return round(n + draw.rng.randint(1, 9) / 10, 1)
     return -n if first and kind < 0.11 else n
@@ -145,6 +161,18 @@ def _written(given: Operand, space: Callable[[], str]) -> str:
     left = _bracketed(given.left, given.binds + (given.tool == "power"), space)
     right = _bracketed(given.right, given.binds + 1, space)
     return f"{left}{space()}{given.sign}{space()}{right}"
+
+
+def _spelled(given: Operand, rng: random.Random) -> str:
+    """With words for signs and, at times, for small numbers; a sum in brackets keeps its signs."""
+    if not isinstance(given, Sum):
+        text = str(given)
+        return NUMBER_WORDS.get(text, text) if rng.random() < 0.5 else text
+    left, right = (
+        _bracketed(side, binds, lambda: " ") if isinstance(side, Sum) and side.binds < binds else _spelled(side, rng)
+        for side, binds in ((given.left, given.binds + (given.tool == "power")), (given.right, given.binds + 1))
+    )
+    return f"{left} {rng.choice(_SIGN_WORDS[given.tool])} {right}"
 
 
 def _bracketed(given: Operand, binds: int, space: Callable[[], str]) -> str:

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from hogwild.embedded.phrases import (
+    EVERYDAY,
     FRAMES_HELD_OUT,
     FRAMES_TRAIN,
     PHRASES,
@@ -302,7 +303,8 @@ class Draw:
     def word(self) -> str:
         if self.held_out:
             return self.rng.choice(WORDS_HELD_OUT)
-        return self.rng.choice(WORDS) if self.rng.random() < 0.3 else coined(self.rng)
+        kind = self.rng.random()
+        return self.rng.choice(WORDS if kind < 0.15 else EVERYDAY) if kind < 0.4 else coined(self.rng)
 
     def letter(self, word: str) -> str:
         return self.rng.choice(word) if self.rng.random() < 0.85 else self.rng.choice("abcdefghijklmnopqrstuvwxyz")
