@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -21,13 +22,14 @@ from hogwild.embedded.plans import CHAINS, CONDITIONS, DIAMONDS, FANS, FANS_OF_T
 from hogwild.embedded.script import SLIP, STEADY, Habits, Lesson, call_text, plan_response, play
 from hogwild.embedded.typed import FRAMES, JOINTS, JOINTS_OF_THREE, draw_several, draw_sum
 from hogwild.embedded.wordings import as_expression
-from hogwild.embedded.worksheets import Draw, Item, Worksheet
+from hogwild.embedded.worksheets import NUMBER_WORDS, Draw, Item, Worksheet
 from hogwild.embedded.world import Scope, make_sheet, needed_tools, shelf_of
 from hogwild.layouts import COMBINED, CONTIGUOUS, INDEPENDENT, INTERLEAVED
 from memory.concepts import checked_concept
 from memory.rendering import render_concept
 from toolsets.builtin import BUILTINS
 from toolsets.direct import run_direct
+from toolsets.exact import rounded
 from toolsets.fronts import parse
 from toolsets.parse import ToolCall
 from toolsets.plan import Ref
@@ -93,6 +95,29 @@ def worked_out(item: Item, tools: Mapping[str, Any]) -> str:
     return text
 
 
+SPELLED = {
+    "added to": "+", "plus": "+", "minus": "-", "less": "-", "times": "*", "multiplied by": "*", "divided by": "/",
+    "over": "/", "to (?:the )?power(?: of)?": "**", "raised to": "**",
+    **{word: number for number, word in NUMBER_WORDS.items()},
+}  # fmt: skip
+
+
+class Exact(Fraction):
+    """An exact number whose quotients are rounded as the tool rounds them, on the way, too."""
+
+    def __truediv__(self, other: Any) -> Any:
+        return Exact(str(rounded(Fraction(self) / other)))
+
+
+def kept(name: str) -> Any:
+    operation = getattr(Fraction, name)
+    return lambda *values: Exact(operation(*map(Fraction, values)))
+
+
+for name in ("__add__", "__sub__", "__mul__", "__pow__", "__neg__"):
+    setattr(Exact, name, kept(name))
+
+
 def meant(value: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return [meant(one, values) for one in value]
@@ -115,18 +140,21 @@ def test_the_calls_of_every_item_give_its_answer(split: Any) -> None:
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_a_sum_means_what_it_means_in_python(split: Any) -> None:
-    draw, calls = Draw(random.Random(split), split), set()
-    for _ in range(300):
+    draw, calls, words = Draw(random.Random(split), split), set(), set()
+    for _ in range(600):
         task = draw_sum(draw)
         signs = str.maketrans({"×": "*", "x": "*", "÷": "/", "−": "-"})
-        (sum_of,) = re.findall(r"[-(\d][-+*/^x×÷−().\d ]*", re.sub("[a-wyzA-Z']+", "", task.question))
+        question = task.question.lower()
+        for word, sign in SPELLED.items():
+            question, found = re.subn(rf"\b{word}\b", sign, question)
+            words.update({word} if found else ())
+        (sum_of,) = re.findall(r"[-(\d][-+*/^x×÷−().\d ]*", re.sub("[a-wyz']+", "", question))
         written = sum_of.strip(" .").translate(signs).replace("^", "**")
-        meant = eval(written)
-        # Quotients are rounded to four places, on the way, too.
-        rounded = 0.05 * max(1, abs(meant)) if "/" in written else 0
-        assert float(task.answer) == pytest.approx(meant, rel=1e-9, abs=rounded)
+        meant = eval(re.sub(r"\d[\d.]*", r"Exact('\g<0>')", written))
+        assert float(task.answer) == pytest.approx(meant, rel=1e-9, abs=1e-9)
         calls.add(len(task.rounds[0]))
     assert calls == {1, 2, 3, 4}
+    assert ({"plus", "times", "divided by", "three"} <= words) == (split == "train")
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
