@@ -7,6 +7,7 @@ In: a model, seeds. Out: a table, or JSON; with `--report`, a page and a noteboo
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,7 +106,7 @@ def problems(
     as_json: AsJson = False,
 ) -> None:
     """Your own problems with known answers: each is a run of the log, and judged."""
-    from workbench.evaluate_problems import holds, problems_of
+    from workbench.evaluate_problems import Interrupted, holds, problems_of
     from workbench.session import Workbench
 
     chosen = problems_of(file)
@@ -113,9 +114,16 @@ def problems(
         model, workers, layout, seed, max_tokens, temperature=temperature, device=device, tools=tools.split(","),
         memory=memory, approve="none",
     )  # fmt: skip
-    with bench, Bar("problems", len(chosen), hidden=as_json) as bar:
-        found = bench.evaluate(chosen, check=holds if contains else None, at_once=at_once, progress=bar)
+    stopped = None
+    try:
+        with bench, Bar("problems", len(chosen), hidden=as_json) as bar:
+            found = bench.evaluate(chosen, check=holds if contains else None, at_once=at_once, progress=bar)
+    except Interrupted as interruption:
+        found, stopped = interruption.evaluation, interruption
     print(json.dumps(found.to_json(), ensure_ascii=False) if as_json else visible(str(found)))
+    if stopped is not None:
+        print(stopped, file=sys.stderr)
+        raise stopped
 
 
 @evaluation.command("all")

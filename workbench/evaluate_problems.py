@@ -136,6 +136,14 @@ class Evaluation:
         return f"{table}{static_view.preformatted(more + self.summary)}"
 
 
+class Interrupted(KeyboardInterrupt):
+    """An evaluation was interrupted; `evaluation` has the problems that were solved until then."""
+
+    def __init__(self, evaluation: Evaluation, problems: int) -> None:
+        super().__init__(f"Interrupted after {len(evaluation)} of {problems} problems; their runs are in the log.")
+        self.evaluation = evaluation
+
+
 def problems_of(given: Given) -> list[Problem]:
     """Problems from a file (.csv or .jsonl with question and answer) or from values; raises UsageError."""
     if isinstance(given, str | Path):
@@ -154,7 +162,8 @@ def evaluate(
     progress: Callable[[int], object],
     settings: Mapping[str, Any],
 ) -> Evaluation:
-    """Solve them, `at_once` at the same time, in their order. An interruption stops the runs that go on."""
+    """Solve them, `at_once` at the same time, in their order. An interruption stops the runs that go on, and is raised
+    as `Interrupted` where there are some rows."""
     if not isinstance(at_once, int) or at_once < 1:
         raise UsageError(f"at_once must be 1 or more; it is {at_once!r:.60}.")
     tasks = [f"{problem.text}\n\n{problem.table}" if problem.table else problem.text for problem in problems]
@@ -176,6 +185,10 @@ def evaluate(
             rows.append(_judged(bench, *active[0], check or is_right))
             active.popleft()
             progress(len(rows))
+    except KeyboardInterrupt as stopped:
+        if not rows:
+            raise
+        raise Interrupted(Evaluation(tuple(rows), dict(settings)), len(problems)) from stopped
     finally:
         for _, run in active:
             run.stop()

@@ -109,8 +109,10 @@ def test_an_interruption_stops_the_runs_that_go_on(bench: Workbench) -> None:
         raise KeyboardInterrupt
 
     before = {summary.run_id for summary in bench.log.runs()}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="after 1 of 2 problems") as stopped:
         bench.evaluate(PROBLEMS[2:], at_once=2, progress=enough)
+    (row,) = stopped.value.evaluation
+    assert (row.question, row.score) == (PROBLEMS[2][0], 1)
     begun = [run.run_id for run in bench.log.runs() if run.run_id not in before]
     assert len(begun) == 2
     for run_id in begun:
