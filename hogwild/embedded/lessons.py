@@ -101,15 +101,15 @@ MEND = (
         LAYOUT_SHARES,
         (
             replace(SINGLE, weight=0.1),
-            replace(MANY, weight=0.03),
+            replace(MANY, weight=0.2),
             replace(LONG, weight=0.02),
-            replace(TYPED, weight=0.5),
+            replace(TYPED, weight=0.42),
             Sheets(0.3, Scope((1, 4), {"plan": 0.7, "rounds": 0.3}, LONG_SHAPES), habits=Habits(busy=0.04)),
             replace(UNSEEN, weight=0.1),
             replace(ALIKE, weight=0.1),
-            replace(NEAR, weight=0.2),
+            replace(NEAR, weight=0.16),
             replace(HINTED, weight=0.1),
-            replace(TOGETHER, weight=0.24),
+            replace(TOGETHER, weight=0.2),
         ),
     ),
 )
@@ -158,7 +158,7 @@ def lesson(seed: int, stage: Stage, encoder: Encoder, split: Split = "train") ->
     sheets = rng.choices(stage.sheets, [one.weight for one in stage.sheets])[0]
     workers = rng.choices(list(stage.workers), list(stage.workers.values()))[0]
     if sheets.crowd:
-        workers = max(workers, rng.choice((1, 2, 4, 4, 8)))
+        workers = max(workers, rng.choice((1, 2, 4, 8, 8)))
     layout = rng.choices(list(stage.layouts), list(stage.layouts.values()))[0]
     return play(sheet_of(sheets, seed, split), encoder, workers, LAYOUTS[layout], rng=rng, habits=sheets.habits)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -40,8 +40,25 @@ JOINTS_OF_THREE: Final = {
     "train": ("{q} {q} {q}", "{n}<,|;> {n}<,|;| and|, and> {n}[?]", "<What are|Find|Compute> {n}, {n} and {n}<?|.|>"),
     "held_out": ("I would like to know {n}, {n}, and also {n}.",),
 }
-SPELLED: Final = 0.12
+CONTINUED: Final[Mapping[str, tuple[str, ...]]] = {
+    "add": ("add {b}[ to <it|that|the result>]", "<increase|raise> <it|that> by {b}", "plus {b}"),
+    "subtract": (
+        "subtract {b}[ from <it|that|the result>]",
+        "take away {b}",
+        "<decrease|lower> it by {b}",
+        "minus {b}",
+    ),
+    "multiply": ("multiply <it|that|the result|this> <by|with> {b}", "times {b}"),
+    "divide": ("divide <it|that|the result|this> by {b}", "divided by {b}"),
+    "power": ("raise <it|that|the result> to the power of {b}", "to the power of {b}"),
+}
+"""How a sum goes on in a second sentence: "What is 12 * 12? Then add 6."; of training only."""
+SPELLED: Final = 0.2
 """Of the training sums: "two plus three", "12 times 4 minus 7"."""
+GOES_ON: Final = 0.14
+"""Of the training sums of two and more operations."""
+SMALL: Final = 0.3
+"""Of the training sums of two and more operations: small numbers, all signs alike, or products added."""
 MAX_PART: Final = 10
 """Characters of one answer among several."""
 
@@ -80,8 +97,9 @@ _SIGN_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 def draw_sum(draw: Draw) -> Task:
     """A sum of one to four operations."""
     while True:
-        size = draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1) if draw.held_out else (0.28, 0.34, 0.23, 0.15))[0]
-        made, plan = _sum(draw, size), Plan(draw)
+        size = draw.rng.choices((1, 2, 3, 4), (0.32, 0.4, 0.18, 0.1) if draw.held_out else (0.2, 0.36, 0.26, 0.18))[0]
+        small = not draw.held_out and size > 1 and draw.rng.random() < SMALL
+        made, plan = (_small(draw, size) if small else _sum(draw, size)), Plan(draw)
         try:
             _computed(plan, made)
         except Broken:
@@ -89,6 +107,9 @@ def draw_sum(draw: Draw) -> Task:
         frame = unfold(draw.rng.choice(FRAMES[_split(draw)]), draw.rng)
         spelled = not draw.held_out and draw.rng.random() < SPELLED
         written = _spelled(made, draw.rng) if spelled else _written(made, _spacing(draw.rng))
+        goes_on = not draw.held_out and isinstance(made.left, Sum) and not isinstance(made.right, Sum)
+        if goes_on and draw.rng.random() < GOES_ON:
+            return plan.task(_continued(draw, made))
         return plan.task(frame.replace("{x}", written))
 
 
@@ -131,6 +152,46 @@ def _sum(draw: Draw, calls: int) -> Sum:
         else:
             sides.append(_number(draw, first=index == 0))
     return Sum(rng.choice(signs), tool, binds, sides[0], sides[1])
+
+
+def _small(draw: Draw, calls: int) -> Sum:
+    """1+2+3+4, 2*3*4, 9-2-1, 3*4+5*6: what people type first."""
+    rng = draw.rng
+
+    def number() -> int:
+        return draw.whole(2, least=1) if rng.random() < 0.25 else rng.randint(1, 9)
+
+    def chain(tools: Sequence[str]) -> Sum:
+        made: Operand = number()
+        for tool in tools:
+            signs, binds = _SIGNS[tool]
+            made = Sum(rng.choice(signs), tool, binds, made, number())
+        assert isinstance(made, Sum)
+        return made
+
+    kind = rng.random()
+    if kind < 0.3 and calls == 3:
+        signs, binds = _SIGNS[tool := rng.choice(("add", "add", "subtract"))]
+        return Sum(rng.choice(signs), tool, binds, chain(["multiply"]), chain(["multiply"]))
+    if kind < 0.7:
+        return chain([rng.choice(("add", "add", "multiply", "subtract"))] * calls)
+    first = rng.choice(("multiply", "multiply", "add", "subtract"))
+    tools = [first, *(rng.choice(("add", "subtract")) for _ in range(calls - 1))]
+    return chain(tools)
+
+
+def _continued(draw: Draw, made: Sum) -> str:
+    """The last operation as a sentence of its own."""
+    assert isinstance(made.left, Sum)
+    rng = draw.rng
+    inner = _spelled(made.left, rng) if rng.random() < SPELLED else _written(made.left, _spacing(rng))
+    frame = unfold(rng.choice(FRAMES["train"]), rng).replace("{x}", inner).strip()
+    if not frame.endswith(("?", ".", ":", ";")):
+        frame += rng.choice((".", ",", ";", "?"))
+    going_on = unfold(rng.choice(CONTINUED[made.tool]), rng).replace("{b}", str(made.right))
+    then = unfold("<Then|Then|Now|Next,|After that,|And then|Now please>", rng)
+    then = then if frame[-1] in "?." else then.lower()
+    return f"{frame} {then} {going_on}{rng.choice(('.', '.', ''))}"
 
 
 def _number(draw: Draw, first: bool) -> int | float:
