@@ -410,6 +410,8 @@ class Collaboration:
 
     def _injected(self, name: str, text: str, ids: Sequence[int], source: str) -> None:
         self.guide.told(name)
+        if source == "closing":
+            self.guide.asked(name)
         block = self.space.own(name).id
         self.tell(Happening("injected", name, block, text, tuple(ids), role=source))
 

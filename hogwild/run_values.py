@@ -57,6 +57,10 @@ class Guide(Protocol):
         """Something was put into its block, or its turn has ended: what it writes now begins anew."""
         ...
 
+    def asked(self, worker: str) -> None:
+        """It has been told to give the answer, or its part: what it writes now is that."""
+        ...
+
     def allowed(self, worker: str) -> Allowed | None:
         """What it may choose next; None for everything."""
         ...
@@ -68,6 +72,8 @@ class Unguided:
     def wrote(self, worker: str, text: str) -> None: ...
 
     def told(self, worker: str) -> None: ...
+
+    def asked(self, worker: str) -> None: ...
 
     def allowed(self, worker: str) -> Allowed | None:
         return None

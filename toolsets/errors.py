@@ -3,6 +3,7 @@
     ToolsetError
     ├── ToolDefinitionError   a function cannot become a tool
     ├── ArgumentError         the arguments of a call do not fit the tool's schema
+    ├── AnswerError           an answer cannot be asked for so, or is not what was asked for
     ├── PolicyError           a policy says what no call can be run by
     ├── PlanError             a plan cannot be written in the grammar that was asked for
     ├── ResultPathError       a reference names a part that the result does not have
@@ -26,6 +27,10 @@ class ToolDefinitionError(ToolsetError):
 
 class ArgumentError(ToolsetError):
     """An argument is missing, unknown, or of another type than the schema says."""
+
+
+class AnswerError(ToolsetError):
+    """A form that no answer can have, or an answer that does not have its form."""
 
 
 class PolicyError(ToolsetError):

@@ -17,41 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self
 
-from toolsets.damaged import MAX_DEPTH
+from toolsets.json_states import GAP, VALUE, Goal, State, plain, step_json
 from toolsets.parse import CLOSING
 from toolsets.tool import Tool
-
-Goal: TypeAlias = tuple[Any, ...]
-State: TypeAlias = tuple[Goal, ...]
 
 FREE: Final[State] = (("free",),)
 """Nothing is known of the rest of the call."""
 OVER: Final[State] = ()
 """The call has been closed."""
 
-_VALUE: Final[Goal] = ("value",)
-_STRING: Final[Goal] = ("string", "")
-_WORDS: Final = {"t": "rue", "f": "alse", "n": "ull"}
-_HEX: Final = frozenset("0123456789abcdefABCDEF")
-_DIGITS: Final = dict.fromkeys("0123456789", "digits")
-_POWER: Final = dict.fromkeys("eE", "power")
-_NUMBER: Final[Mapping[str, Mapping[str, str]]] = {
-    "minus": {**dict.fromkeys("123456789", "digits"), "0": "zero"},
-    "zero": {".": "point", **_POWER},
-    "digits": {**_DIGITS, ".": "point", **_POWER},
-    "point": dict.fromkeys("0123456789", "decimals"),
-    "decimals": {**dict.fromkeys("0123456789", "decimals"), **_POWER},
-    "power": {**dict.fromkeys("0123456789", "powers"), **dict.fromkeys("+-", "sign")},
-    "sign": dict.fromkeys("0123456789", "powers"),
-    "powers": dict.fromkeys("0123456789", "powers"),
-}
-_ENDS: Final = frozenset({"zero", "digits", "decimals", "powers"})
-_GAP: Final[Goal] = ("gap", " ")
 _LINE: Final[Goal] = ("gap", "\n")
-_BEGIN: Final[State] = (_LINE, ("is", '{"name":'), _GAP, ("is", '"'))
-_ARGUMENTS: Final[State] = (("is", ","), _GAP, ("is", '"arguments":'), _GAP, ("is", "{"))
+_BEGIN: Final[State] = (_LINE, ("is", '{"name":'), GAP, ("is", '"'))
+_ARGUMENTS: Final[State] = (("is", ","), GAP, ("is", '"arguments":'), GAP, ("is", "{"))
 _CLOSE: Final[State] = (("is", "}"), _LINE, ("is", CLOSING))
 
 
@@ -70,7 +49,7 @@ class Signature:
         properties = tuple(tool.parameters.get("properties", {}))
         required = tuple(tool.parameters.get("required", ()))
         more = tool.parameters.get("additionalProperties", not properties) is not False
-        free = more or not set(required) <= set(properties) or any(_plain(one) != one for one in properties)
+        free = more or not set(required) <= set(properties) or any(plain(one) != one for one in properties)
         return cls(name, properties, required, free)
 
     @classmethod
@@ -95,6 +74,8 @@ class CallGrammar:
     True
     """
 
+    one_line: ClassVar[bool] = False
+
     def __init__(self, signatures: Iterable[Signature]) -> None:
         self.signatures = {one.name: one for one in signatures}
         named = self._after_name(tuple((_ending(name), name) for name in self.signatures), _CLOSE)
@@ -116,17 +97,6 @@ class CallGrammar:
             return state
         goal, rest = state[0], state[1:]
         match goal[0]:
-            case "is":
-                return _put(goal[1][1:], rest) if char == goal[1][0] else None
-            case "gap":
-                return rest if char == goal[1] else self.step(rest, char)
-            case "string":
-                return _in_string(goal[1], char, rest)
-            case "number":
-                phase = _NUMBER[goal[1]].get(char)
-                if phase is not None:
-                    return (("number", phase), *rest)
-                return self.step(rest, char) if goal[1] in _ENDS else None
             case "names":
                 return self._named(goal[1], char, rest)
             case "keys":
@@ -135,14 +105,8 @@ class CallGrammar:
                 return self._arguments(goal, char, rest)
             case "key":
                 return self._keys(goal[1], goal[2], rest) if char == '"' else None
-            case "value":
-                return _value(char, rest)
-            case "items":
-                if char == "]":
-                    return rest if goal[1] != "more" else None
-                return _value(char, (("items", ""), *rest)) if goal[1] else _after_comma(char, "items", rest)
             case _:
-                return _member(goal[1], char, rest)
+                return step_json(state, char, self.step)
 
     def _named(self, names: tuple[tuple[str, str], ...], char: str, rest: State) -> State | None:
         left = tuple((text[1:], name) for text, name in names if text[:1] == char)
@@ -154,7 +118,7 @@ class CallGrammar:
         name = next((name for text, name in left if not text), None)
         if name is None:
             return (("names", left), *rest)
-        if _plain(name) != name:
+        if plain(name) != name:
             return FREE
         arguments: Goal = ("members", "first") if self.signatures[name].free else ("arguments", name, frozenset())
         return (*_ARGUMENTS, arguments, *rest)
@@ -168,7 +132,7 @@ class CallGrammar:
             return None
         if not given:
             return self._keys(name, given, rest) if char == '"' else None
-        return (_GAP, ("key", name, given), *rest) if char == "," else None
+        return (GAP, ("key", name, given), *rest) if char == "," else None
 
     def _keys(self, name: str, given: frozenset[str], rest: State) -> State:
         left = tuple((f'{key}"', key) for key in self.signatures[name].parameters if key not in given)
@@ -182,60 +146,9 @@ class CallGrammar:
         key = next((key for text, key in left if not text), None)
         if key is None:
             return (("keys", name, given, left), *rest)
-        return (("is", ":"), _GAP, _VALUE, ("arguments", name, given | {key}), *rest)
-
-
-def _plain(name: str) -> str:
-    """The beginning of a name that JSON spells in one way only."""
-    odd = (at for at, char in enumerate(name) if not " " <= char <= "~" or char in '"\\')
-    return name[: next(odd, len(name))]
+        return (("is", ":"), GAP, VALUE, ("arguments", name, given | {key}), *rest)
 
 
 def _ending(name: str) -> str:
     """What is written of a name, with the quotation mark; of one that is not plain, its plain beginning."""
-    return f'{name}"' if _plain(name) == name else _plain(name)
-
-
-def _put(text: str, rest: State) -> State:
-    return (("is", text), *rest) if text else rest
-
-
-def _in_string(escape: str, char: str, rest: State) -> State | None:
-    """escape: what has been written of an escape; a hexadecimal digit stands as 0."""
-    if not escape:
-        if char == '"':
-            return rest
-        return (("string", "\\" if char == "\\" else ""), *rest)
-    if escape == "\\":
-        if char == "u":
-            return (("string", "\\u"), *rest)
-        return (_STRING, *rest) if char in '"\\/bfnrt' else None
-    if char not in _HEX:
-        return None
-    return (("string", f"{escape}0" if len(escape) < 5 else ""), *rest)
-
-
-def _value(char: str, rest: State) -> State | None:
-    if char == '"':
-        return (_STRING, *rest)
-    if char in _WORDS:
-        return (("is", _WORDS[char]), *rest)
-    if char in "[{":
-        deep = len(rest) > MAX_DEPTH + 1  # four goals stand below a value that is not nested
-        return None if deep else (("items" if char == "[" else "members", "first"), *rest)
-    if char in "-0123456789":
-        return (("number", "minus" if char == "-" else "zero" if char == "0" else "digits"), *rest)
-    return None
-
-
-def _after_comma(char: str, what: str, rest: State) -> State | None:
-    return (_GAP, (what, "more"), *rest) if char == "," else None
-
-
-def _member(place: str, char: str, rest: State) -> State | None:
-    """Inside an object whose keys are free. place: first, more (after a comma), or empty after a member."""
-    if char == "}":
-        return rest if place != "more" else None
-    if not place:
-        return _after_comma(char, "members", rest)
-    return (_STRING, ("is", ":"), _GAP, _VALUE, ("members", ""), *rest) if char == '"' else None
+    return f'{name}"' if plain(name) == name else plain(name)

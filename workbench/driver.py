@@ -24,15 +24,17 @@ from hogwild.runner import Step
 from hogwild.sampling import Sampling, for_worker
 from hogwild.views import Feed
 from hogwild.workspace import ENDED, State, Worker
+from toolsets.answers import AnswerForm
 from toolsets.guiding import Signature
 from toolsets.policy import CallPolicy
 from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise, neutralise_tool
 from workbench import events as ev
+from workbench.answer_values import misfit
 from workbench.call_values import Call
 from workbench.calls import Approve, Calls
-from workbench.grammar import with_grammar, writes_json
+from workbench.grammar import with_answer, with_grammar, writes_json
 from workbench.guides import CallGuide
 from workbench.plan_reader import PlanEnded, PlanReader, Read
 from workbench.told import fitting, markers_of, result_text, special_tokens
@@ -51,7 +53,8 @@ class Spec:
     """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together. front: the grammar
     that workers write calls in, None for the model's own. asynchronous: workers go on while their calls run. approve:
     what becomes of calls that need a person's word. policy: of calls whose tool says nothing of its own. concepts:
-    rendered, for the prompt. guided: calls can only name tools that are offered, and their parameters."""
+    rendered, for the prompt. guided: calls can only name tools that are offered, and their parameters. answer: the form
+    that the answer is to have; where several workers write a part of it, each item's."""
 
     task: str
     workers: tuple[str, ...]
@@ -68,6 +71,7 @@ class Spec:
     policy: CallPolicy | None = None
     concepts: str = ""
     guided: bool = True
+    answer: AnswerForm | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class Outcome:
     items: list[ev.AnsweredItem]
     metrics: ev.Metrics
     error: str | None = None
+    misfit: str = ""
 
 
 class Driver:
@@ -103,6 +108,10 @@ class Driver:
         words = with_grammar(
             words, self._front, asynchronous=spec.asynchronous, tools=bool(tools), template=template
         )  # fmt: skip
+        # A worksheet's joint answer has lines of its own.
+        self._form = None if words.closing_part or not words.closing else spec.answer
+        if self._form is not None:
+            words = with_answer(words, self._form.schema)
         self._guided = spec.guided and writes_json(words, self._front, template)
         self.guide = CallGuide(engine)
         brief = Brief(
@@ -141,6 +150,9 @@ class Driver:
     def open(self) -> None:
         """Feed the prompt. Raises ContextOverflow for a task that does not fit."""
         self.offer()
+        if self._form is not None:
+            self.guide.answer(self._form.schema)
+            self.emit(ev.AnswerGuided(self._form.schema))
         for name in self.spec.workers:
             self._joined(name)
         self.run.open()
@@ -331,10 +343,12 @@ class Driver:
         items = answered(self._items(), answer, self.lanes, self.run.words.skipped)
         dropped = skipped_in(answer, self.run.words.skipped) if self.spoken_to else ()
         solved = all(item["answer"] or item["item"] in dropped for item in items) if items else bool(answer)
+        wrong = misfit(self.spec.answer, answer, items, dropped) if solved and self.spec.answer is not None else ""
+        solved = solved and not wrong
         status: ev.EndStatus = (
             "failed" if error else "stopped" if self._stopped else "solved" if solved else "unanswered"
         )
-        return Outcome(status, answer, items, self.metrics(), error)
+        return Outcome(status, answer, items, self.metrics(), error, wrong)
 
     def metrics(self) -> ev.Metrics:
         wall_s = time.monotonic() - self.began

@@ -218,6 +218,14 @@ class CallsGuided:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerGuided:
+    """Whoever is asked for the answer can only write JSON of this JSON Schema."""
+
+    kind: ClassVar[str] = "answer_guided"
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanProblem:
     """Something in a worker's plan cannot be run; `line` counts from 1 in the plan's text, `call` if one is meant."""
 
@@ -368,7 +376,9 @@ class WorkerStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The last event of a run that came to its end; a run without it was interrupted."""
+    """The last event of a run that came to its end; a run without it was interrupted.
+
+    misfit: what is wrong with the answer, where one of some form was asked for and it does not have it."""
 
     kind: ClassVar[str] = "run_finished"
     status: EndStatus
@@ -376,6 +386,12 @@ class RunFinished:
     items: list[AnsweredItem]
     metrics: Metrics
     error: str | None = None
+    misfit: str = ""
+
+    @property
+    def complaint(self) -> str:
+        """What a person has to be told beside the answer."""
+        return self.error or self.misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +412,7 @@ Payload = (
     | TokensAdded
     | TextInjected
     | CallsGuided
+    | AnswerGuided
     | CallPlanned
     | PlanProblem
     | CallStarted

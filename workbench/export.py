@@ -175,6 +175,8 @@ def _in_words(record: Record) -> str:
         "solved": f"Solved by {workers}", "unanswered": f"Ended without an answer, {workers}",
         "stopped": f"Stopped by a person, {workers}", "failed": f"Failed, {workers}",
     }  # fmt: skip
+    if record.data["status"] == "unanswered" and record.data["error"]:
+        ends["unanswered"] = f"Ended without an answer of the form that was asked for, {workers}"
     begin = ends.get(record.data["status"], f"Interrupted, {workers}")
     return f"{begin}, in {steps} and {figures['wall_s']:.1f} s, with {figures['calls']} tool calls."
 

@@ -16,7 +16,7 @@ from toolsets.standard import STANDARD
 
 REPEATED_SETTINGS: Final = (
     "max_tokens", "max_run_tokens", "temperature", "attention", "front", "prompting", "guided_calls", "async_tools",
-    "memory", "concepts", "concept_tokens", "more_tools", "unsafe_tools", "device", "dtype",
+    "answer", "memory", "concepts", "concept_tokens", "more_tools", "unsafe_tools", "device", "dtype",
 )  # fmt: skip
 """The settings that `Workbench(...)` takes beside model, workers, layout, seed and tools."""
 

@@ -1,12 +1,15 @@
-"""Telling a model how to write its calls, where its own chat template does not.
+"""Telling a model how to write its calls, where its own chat template does not, and an answer of some form.
 
-In: a prompting, the front end of a run. Out: the prompting with the grammar explained. Pure. Neighbours: `driver` asks
-for it, `toolsets.fronts` writes the examples, so that what is shown is what will be read.
+In: a prompting, the front end of a run, a schema. Out: the prompting with the grammar explained. Pure. Neighbours:
+`driver` asks for it, `toolsets.fronts` writes the examples, so that what is shown is what will be read.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from hogwild.prompting import Prompting
 from toolsets.fronts import render
@@ -47,6 +50,12 @@ def with_grammar(
     if asynchronous:
         words = replace(words, rules=f"{words.rules}\n\n{_ASYNCHRONOUS}")
     return words
+
+
+def with_answer(words: Prompting, schema: Mapping[str, Any]) -> Prompting:
+    """The prompting of a run whose answer is to be JSON of this schema."""
+    how = json.dumps(schema, ensure_ascii=False).replace("{names}", "{ names }")
+    return replace(words, rules=f"{words.rules}\n\nThe final answer is JSON of this schema, and nothing else: {how}")
 
 
 def writes_json(words: Prompting, front: str, template: str | None) -> bool:

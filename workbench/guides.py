@@ -1,19 +1,24 @@
-"""Guided calls: while a worker writes a call, only tokens can be chosen with which it names an offered tool.
+"""Guided calls and answers: a worker that writes a call can only choose tokens with which it names an offered tool, and
+one that writes an answer for which there is a schema only those that go on with such an answer.
 
-In: which tools are offered, what each worker writes, what it is told. Out: the tokens that may come next, as
-`hogwild.run_values.Guide` asks for them. A live run, a run that goes on from its log, and the proof of a run use it
-alike, so that all choose alike. Neighbours: `driver`, `rehearsal`, `replay` own one each; `toolsets.guiding` knows the
-calls, `lexicon` the tokens.
+In: which tools are offered, the answer's schema, what each worker writes, what it is told. Out: the tokens that may
+come next, as `hogwild.run_values.Guide` asks for them. A live run, a run that goes on from its log, and the proof of a
+run use it alike, so that all choose alike. Neighbours: `driver`, `rehearsal`, `replay` own one each; `toolsets.guiding`
+knows the calls, `toolsets.answering` the answers, `lexicon` the tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView
+from collections.abc import Iterable, KeysView, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from hogwild.sampling import Allowed
-from toolsets.guiding import FREE, OVER, CallGrammar, Signature, State
+from toolsets.answering import AnswerGrammar
+from toolsets.guiding import FREE, OVER, CallGrammar, Signature
+from toolsets.json_states import State
 from toolsets.parse import CLOSING, OPENING
 from workbench.lexicon import lexicon_of
 
@@ -26,11 +31,13 @@ _MOST_STATES = 512
 @dataclass(slots=True)
 class _Writing:
     """What one worker writes. state: of the call that it has opened, None outside of calls and where its call is none
-    that the grammar knows. call: that call so far; end: the last characters."""
+    that the grammar knows. call: that call so far; end: the last characters. answer: the state of its answer, None
+    where it writes none, or one that the schema does not know."""
 
     state: State | None = None
     call: str = ""
     end: str = ""
+    answer: State | None = None
 
 
 class CallGuide:
@@ -42,6 +49,8 @@ class CallGuide:
         self._grammar = CallGrammar(())
         self._writing: dict[str, _Writing] = {}
         self._known: dict[State, Allowed | None] = {}
+        self._answers: AnswerGrammar | None = None
+        self._answers_known: dict[State, Allowed | None] = {}
 
     @property
     def signatures(self) -> list[dict[str, Any]]:
@@ -63,9 +72,22 @@ class CallGuide:
                 one.state = grammar.after(one.call)
         return True
 
+    def answer(self, schema: Mapping[str, Any]) -> None:
+        """From now on whoever is asked for the answer can only write one by this schema."""
+        self._answers, self._answers_known = AnswerGrammar(schema), {}
+
+    def asked(self, worker: str) -> None:
+        """What it writes now is the answer."""
+        if self._answers is not None:
+            self._writing.setdefault(worker, _Writing()).answer = self._answers.begin
+
     def wrote(self, worker: str, text: str) -> None:
         """The worker's text goes on so."""
         one = self._writing.setdefault(worker, _Writing())
+        if one.answer is not None:
+            assert self._answers is not None
+            one.answer = self._answers.after(text, one.answer)
+            return
         for char in text:
             one.end = (one.end + char)[-len(CLOSING) :]
             if char == ">" and one.end.endswith(OPENING):
@@ -83,6 +105,8 @@ class CallGuide:
     def allowed(self, worker: str) -> Allowed | None:
         """What the worker may choose next; None for everything."""
         one = self._writing.get(worker)
+        if one is not None and one.answer is not None:
+            return self._allowed_in_answer(one.answer)
         if one is None or one.state is None or one.state in (OVER, FREE):
             return None
         if one.state not in self._known:
@@ -91,3 +115,17 @@ class CallGuide:
             lexicon = lexicon_of(self._engine)
             self._known[one.state] = None if lexicon is None else lexicon.allowed(self._grammar, one.state)
         return self._known[one.state]
+
+    def _allowed_in_answer(self, state: State) -> Allowed | None:
+        """Where the answer may end, its turn may."""
+        assert self._answers is not None
+        if state not in self._answers_known:
+            if len(self._answers_known) >= _MOST_STATES:
+                self._answers_known.clear()
+            lexicon = lexicon_of(self._engine)
+            found = None if lexicon is None else lexicon.allowed(self._answers, state)
+            if lexicon is not None and self._answers.may_end(state):
+                ends = [*(found.ids.tolist() if found is not None else ()), *self._engine.end_ids]
+                found = Allowed(torch.tensor(sorted(set(ends)))) if ends else None
+            self._answers_known[state] = found
+        return self._answers_known[state]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
+from workbench.answer_values import form_of
 from workbench.errors import UsageError, WorkbenchError
 from workbench.models import loading
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from workbench.rehearsal import Past
     from workbench.session import Run, Workbench
 
-_UNUSUAL: dict[str, Any] = {"front": None, "prompting": None, "async_tools": False, "approve": "ask", "policy": None}
+_UNUSUAL: dict[str, Any] = {
+    "front": None, "prompting": None, "async_tools": False, "approve": "ask", "policy": None, "answer": None,
+}  # fmt: skip
 
 
 class Host:
@@ -133,6 +136,7 @@ class Host:
                 policy=how["policy"],
                 concepts=recalled.text,
                 guided=how["guided_calls"],
+                answer=form_of(how["answer"]),
             )
             driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)
             run._calls, driver.on_said = driver.calls, run._steering.said
@@ -252,7 +256,7 @@ class Host:
 
     def _finish(self, run: Run, driver: Driver) -> None:
         outcome = driver.outcome()
-        final = ev.RunFinished(outcome.status, outcome.answer, outcome.items, outcome.metrics, None)
+        final = ev.RunFinished(outcome.status, outcome.answer, outcome.items, outcome.metrics, None, outcome.misfit)
         self._end(run, final, None)
 
     def _fail(self, run: Run, error: WorkbenchError) -> None:

@@ -4,7 +4,7 @@ In: a tokenizer, a grammar's states. Out: `hogwild.sampling.Allowed`, or None wh
 the order of their texts and are walked as a tree, whose branches are made when they are first looked at: what a state
 costs depends on how many tokens can follow, not on how many there are. Inside a text of JSON nearly every token can
 follow; there only those with a quotation mark or a backslash are looked at, sorted by what they go on with. Neighbours:
-`toolsets.guiding` is the grammar, `guides` asks.
+`toolsets.guiding` and `toolsets.answering` are the grammars, `guides` asks.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 
 from hogwild.sampling import Allowed
-from toolsets.guiding import FREE, OVER, CallGrammar, State
+from toolsets.guiding import FREE, OVER
+from toolsets.json_states import State
 from toolsets.parse import CLOSING, OPENING
 
 if TYPE_CHECKING:
@@ -26,7 +27,18 @@ if TYPE_CHECKING:
 
 _SAMPLE = f'{OPENING}{{"name": "a_b", "arguments": {{"x": [-1.5, "$1"], "of day": null}}}}{CLOSING}\n'
 _BODY = re.compile(r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*', re.DOTALL)
+_LINE = re.compile(r'(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
+_MARKS = re.compile(r'["\\]')
+_LINE_MARKS = re.compile(r'["\\\x00-\x1f]')
 _HALF = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?")
+
+
+class Grammar(Protocol):
+    """one_line: whether a text of JSON stands on one line, its line ends as escapes."""
+
+    @property
+    def one_line(self) -> bool: ...
+    def step(self, state: State, char: str) -> State | None: ...
 
 
 class Branch:
@@ -37,7 +49,7 @@ class Branch:
     def __init__(self, pairs: Sequence[tuple[str, int]], low: int, high: int, depth: int) -> None:
         self._pairs, self._low, self._high, self._depth = pairs, low, high, depth
         self._twigs: tuple[list[int], dict[str, Branch]] | None = None
-        self._texts: dict[str, tuple[list[int], list[int], Branch]] = {}
+        self._texts: dict[tuple[str, bool], tuple[list[int], list[int], Branch]] = {}
 
     @classmethod
     def of(cls, pairs: Collection[tuple[str, int]]) -> Branch:
@@ -60,31 +72,32 @@ class Branch:
             self._twigs = ends, branches
         return self._twigs
 
-    def texts(self, escape: str) -> tuple[list[int], list[int], Branch]:
+    def texts(self, escape: str, one_line: bool) -> tuple[list[int], list[int], Branch]:
         """Where a text of JSON stands open: the tokens after which it still does, those that cannot stand in it, and
-        those that end it, by what they say after it. escape: what has been written of an escape, as in `guiding`."""
-        if escape not in self._texts:
+        those that end it, by what they say after it. escape: what has been written of an escape, as in `json_states`.
+        one_line: no character below the blank may stand in it as it is."""
+        if (escape, one_line) not in self._texts:
             inside, outside, ending = list[int](), list[int](), list[tuple[str, int]]()
             for text, token in self._pairs[self._low : self._high]:
                 written = escape + text[self._depth :]
-                if '"' not in written and "\\" not in written:
+                if not (_LINE_MARKS if one_line else _MARKS).search(written):
                     inside.append(token)
                     continue
-                body = _BODY.match(written)
+                body = (_LINE if one_line else _BODY).match(written)
                 left = written[body.end() :] if body else ""
                 if left[:1] == '"':
                     ending.append((left[1:], token))
                 else:
                     (inside if not left or _HALF.fullmatch(left) else outside).append(token)
-            self._texts[escape] = inside, outside, Branch.of(ending)
-        return self._texts[escape]
+            self._texts[escape, one_line] = inside, outside, Branch.of(ending)
+        return self._texts[escape, one_line]
 
-    def fitting(self, grammar: CallGrammar, state: State) -> Iterator[int]:
+    def fitting(self, grammar: Grammar, state: State) -> Iterator[int]:
         """The tokens all of whose further characters can follow."""
         if state in (OVER, FREE):
             yield from self.all()
         elif state[0][0] == "string":
-            inside, _, ending = self.texts(state[0][1])
+            inside, _, ending = self.texts(state[0][1], grammar.one_line)
             yield from inside
             yield from ending.fitting(grammar, state[1:])
         else:
@@ -103,12 +116,12 @@ class Lexicon:
         self._all = Branch.of([(text, token) for token, text in enumerate(texts) if text])
         self._mute = [token for token, text in enumerate(texts) if not text]
 
-    def allowed(self, grammar: CallGrammar, state: State) -> Allowed | None:
+    def allowed(self, grammar: Grammar, state: State) -> Allowed | None:
         """The tokens that can follow in this state; None where all can, or none is known."""
         if state in (OVER, FREE):
             return None
         if state[0][0] == "string":
-            inside, outside, ending = self._all.texts(state[0][1])
+            inside, outside, ending = self._all.texts(state[0][1], grammar.one_line)
             if len(inside) > len(outside):
                 bad = set(ending.all()).difference(ending.fitting(grammar, state[1:]))
                 return Allowed(torch.tensor(sorted([*self._mute, *outside, *bad]), dtype=torch.int64), but=True)

@@ -116,8 +116,8 @@ def _ending(view: RunView, errors: bool) -> Iterator[str]:
     yield from trees(view, at_least=2)
     if view.finished is None:
         return
-    if view.finished.error and errors:
-        yield f"run: {one_line(view.finished.error, LONGEST_LINE)}"
+    if complaint := view.finished.complaint if errors else view.finished.misfit:
+        yield f"run: {one_line(complaint, LONGEST_LINE)}"
     for item in view.items:
         by = f" ({one_line(item['worker'])})" if item["worker"] else ""
         answer = "no answer" if item["answer"] is None else one_line(item["answer"], LONGEST_LINE)

@@ -86,6 +86,7 @@ def register(shell: InteractiveShell) -> None:
     @argument("--seed", type=int, help="Of what is random, where the temperature is not 0.")
     @argument("--max-tokens", type=int, help="Tokens per worker.")
     @argument("--memory", help="none, fixed or continual: what a run knows of the library.")
+    @argument("--answer", help="Its form: int, number, bool, text, date, or a variable with a type or a JSON Schema.")
     @argument("--bench", default="", help="A Workbench of this notebook, in the place of --model and --tools.")
     @argument("--as", dest="variable", default="run", help="The variable that will hold the run.")
     @argument("task", nargs="*", help="The task, for %%workbench in one line; {name} is a variable of the notebook.")
@@ -107,6 +108,8 @@ def _begin(benches: Benches, names: dict[str, Any], given: Any, cell: str | None
         raise UsageError(f"The task stands in the cell: {given.task[0]!r} is no option (see %%workbench?).")
     bench = benches.named(given.bench) if given.bench else benches.of(given.model, given.tools)
     chosen = {name: value for name in _SETTINGS if (value := getattr(given, name)) is not None}
+    if given.answer is not None:
+        chosen["answer"] = names.get(given.answer, given.answer)
     run = bench.run(filled(" ".join(given.task) if cell is None else cell, names), **chosen)
     names[given.variable] = run
     return run

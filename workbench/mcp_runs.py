@@ -155,7 +155,7 @@ class RunTools:
         if final is None:
             return told
         items: list[AnsweredItem] = final.items
-        return told | {"items": [dict(item) for item in items], "error": final.error}
+        return told | {"items": [dict(item) for item in items], "error": final.complaint or None}
 
 
 def _plainly(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -138,8 +138,8 @@ def result(view: RunView, *, errors: bool = True) -> RenderableType:
         parts.append(table)
     if view.finished and view.finished.answer.strip():
         parts += [Text("answer", style="dim"), Text(visible(view.finished.answer.strip()), style="bold")]
-    if view.finished and view.finished.error and errors:
-        parts.append(Text(one_line(view.finished.error), style="red"))
+    if view.finished and (complaint := view.finished.complaint if errors else view.finished.misfit):
+        parts.append(Text(one_line(complaint), style="red"))
     return Group(*parts)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from workbench.errors import LogTimeout
-from workbench.events import Event
+from workbench.events import AnsweredItem, Event, RunStarted
 
 if TYPE_CHECKING:
+    from toolsets.answers import AnswerForm
     from workbench.comparing import Comparison
     from workbench.log import RunLog
     from workbench.projection import RunView
@@ -59,6 +60,34 @@ class Readable:
 
     id: str
     _log: RunLog
+    _form: AnswerForm | None = None
+
+    @property
+    def answer(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def items(self) -> list[AnsweredItem]:
+        raise NotImplementedError
+
+    @property
+    def value(self) -> Any:
+        """Waits for the end; the answer in the form that was asked for (`answer=int`), of a worksheet of several items
+        a list. Raises UsageError where none was asked for, or the answer does not have it."""
+        from workbench.answer_values import value_of
+
+        answer, items = self.answer, self.items
+        return value_of(self.asked, answer, items)
+
+    @property
+    def asked(self) -> AnswerForm | None:
+        """The form of the answer that was asked for, if one was."""
+        from workbench.answer_values import form_of
+
+        if self._form is None:  # another process, or the run that this one is a fork of, was asked
+            started = next((e.payload for e in self._log.events(self.id) if isinstance(e.payload, RunStarted)), None)
+            self._form = form_of(started.settings.get("answer")) if started is not None else None
+        return self._form
 
     def events(self, since: int = 0) -> Events:
         """The run's events after number `since`, as they come, until it has ended; also for `async for`."""

@@ -166,6 +166,8 @@ class _Rehearsal:
                     self.driver._queue[payload.line] = WaitingLine(payload.worker, payload.text, payload.when, since)
             case ev.CallsGuided():
                 self.driver.guide.offer(map(Signature.from_json, payload.tools))
+            case ev.AnswerGuided():
+                self.driver.guide.answer(payload.schema)
             case ev.CallPlanned():
                 waiting = self.unplanned[payload.worker]
                 if not waiting or isinstance(waiting[0], PlanEnded):
@@ -254,6 +256,8 @@ class _Rehearsal:
     def _told(self, one: ev.TextInjected) -> None:
         run, calls, worker = self.run, self.driver.calls, self.run.space.workers[one.worker]
         run.guide.told(one.worker)
+        if one.source == "closing":
+            run.guide.asked(one.worker)
         if one.source == "edit":
             self._read(one.worker, self._take_back(one.worker, one.text))
             run.guide.wrote(one.worker, one.text)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from toolsets.answers import KINDS
 from workbench.command_options import AsJson, Device, Layout, Mcp, Model, OnFailure, TensorParallel
 from workbench.errors import UsageError
 from workbench.export_place import checked
@@ -60,6 +61,9 @@ def run(
     free_calls: Annotated[
         bool, typer.Option("--free-calls", help="Let workers write names of tools and parameters that there are not.")
     ] = False,
+    answer: Annotated[
+        str | None, typer.Option(help="The answer's form: int, number, bool, text, date, or a JSON Schema or its file.")
+    ] = None,
     async_tools: Annotated[bool, typer.Option("--async-tools", help="Workers go on while their calls run.")] = False,
     approve: Annotated[
         str | None, typer.Option(help="Calls that need your word: ask, all or none; ask in a terminal, else none.")
@@ -84,6 +88,7 @@ def run(
         model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, prompting=None if prompting is None else _words(prompting),
         guided_calls=not free_calls, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
+        answer=None if answer is None else _form(answer),
         policy=None if policy == CallPolicy() else policy, unsafe_tools=unsafe_tool or (),
         mcp=mcp_file, memory=memory, concepts=concepts, tensor_parallel=tensor_parallel,
     )  # fmt: skip
@@ -144,7 +149,10 @@ def _decide(run: Run, key: str) -> None:
 
 def run_json(run: Run) -> dict[str, Any]:
     """How a run ended, as `--json` tells it."""
-    return {"run_id": run.id, "status": run.status, "answer": run.answer, "items": run.items, **run.metrics}
+    told = {"run_id": run.id, "status": run.status, "answer": run.answer, "items": run.items, **run.metrics}
+    if run.status == "solved" and run.asked is not None:
+        told["value"] = json.loads(json.dumps(run.value, default=str))  # a date is a text in JSON
+    return told
 
 
 def lab_command() -> str:
@@ -161,6 +169,20 @@ def _task(task: str | None, file: Path | None) -> str:
         return task
     assert file is not None
     return read_text(file, "a task")
+
+
+def _form(given: str) -> Any:
+    """A kind of answer, or a JSON Schema: as it is, or in a file."""
+    text = given.strip()
+    if not text.startswith("{"):
+        path = Path(text).expanduser()
+        if text in KINDS or not path.suffix:
+            return text
+        text = read_text(path, "a JSON Schema")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f'--answer is no JSON Schema, such as {{"type": "integer"}}: {error}.') from error
 
 
 def _words(file: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from toolsets.errors import PolicyError
 from toolsets.fronts import FRONTS
 from toolsets.policy import CallPolicy
+from workbench.answer_values import form_of
 from workbench.errors import UsageError
 from workbench.recall import MEMORY
 from workbench.steering import LONGEST_NAME, MAX_WORKERS
@@ -124,6 +125,7 @@ def check(settings: dict[str, Any]) -> None:
         raise UsageError(f"There is no grammar {settings['front']!r} for calls; choose one of {', '.join(FRONTS)}.")
     if not isinstance(settings.get("guided_calls", True), bool):
         raise UsageError(f"guided_calls must be true or false; it is {settings['guided_calls']!r}.")
+    form_of(settings.get("answer"))
     if settings.get("approve", "ask") not in APPROVALS:
         raise UsageError(f"approve must be one of {', '.join(APPROVALS)}; it is {settings['approve']!r}.")
     if not isinstance(settings.get("policy"), CallPolicy | None):

@@ -21,6 +21,7 @@ from toolsets.policy import CallPolicy
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench import run_settings
+from workbench.answer_values import form_of
 from workbench.engine.client import EngineClient, default_kind
 from workbench.engine.remote import PROVE_S, RemoteRun
 from workbench.errors import UsageError, WorkbenchError
@@ -181,11 +182,12 @@ class Workbench:
     notebook of a JupyterLab that has the workbench's extension, unless something else that is given here works in this
     process only (tools, mcp, unsafe_tools, chat) or data_dir names another log; "thread" everywhere else.
     guided_calls: a worker that writes a call can only name tools that are offered, and their parameters; for calls that
-    are JSON between tags. async_tools: workers go on writing while their calls run. approve: what becomes of a call
-    whose tool needs a person's word: "ask" waits for `Run.approve`, "all" runs it, "none" does not. policy: limits for
-    calls whose tool says nothing of its own. unsafe_tools: names of tools whose code, from a model or an import, you
-    let run where this machine cannot isolate it. mcp: a file of MCP servers, or what would stand in it, whose tools are
-    offered too.
+    are JSON between tags. answer: the form of the answer, which `Run.value` then has: a type (int, list[str], a
+    dataclass), or a JSON Schema; where one worker gives the answer, it can write nothing else. async_tools: workers go
+    on writing while their calls run. approve: what becomes of a call whose tool needs a person's word: "ask" waits for
+    `Run.approve`, "all" runs it, "none" does not. policy: limits for calls whose tool says nothing of its own.
+    unsafe_tools: names of tools whose code, from a model or an import, you let run where this machine cannot isolate
+    it. mcp: a file of MCP servers, or what would stand in it, whose tools are offered too.
     memory: none, fixed (what the library has active is offered where it fits a task) or continual (the library also
     learns from each run). concepts, concept_tokens: how many concepts the prompt may have in full, and their length in
     tokens; more_tools: how many tools of the library may be offered. learn_every: after how many runs a continual
@@ -213,6 +215,7 @@ class Workbench:
         prompting: Prompting | Mapping[str, Any] | None = None,
         guided_calls: bool = True,
         async_tools: bool = False,
+        answer: Any = None,
         approve: Approve = "ask",
         policy: CallPolicy | None = None,
         unsafe_tools: Collection[str] = (),
@@ -256,6 +259,7 @@ class Workbench:
             "prompting": prompting,
             "guided_calls": guided_calls,
             "async_tools": async_tools,
+            "answer": answer,
             "approve": approve,
             "policy": policy,
             "memory": memory,
@@ -313,14 +317,19 @@ class Workbench:
         run_settings.check(settings)
         if settings["prompting"] is not None:
             settings["prompting"] = run_settings.words(settings["prompting"])
+        if (form := form_of(settings["answer"])) is not None:
+            settings["answer"] = form.schema
         read_task(task)
         self._check_open()
         if self._process is not None:
             self._start_process()
             run_id = self._process.call("start", task=task, settings=run_settings.sendable(settings))["run_id"]
-            return cast(Run, RemoteRun(run_id, self.log, self._process))  # the same face
-        run_id = new_run_id()
-        return self._begin(Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task))
+            run = cast(Run, RemoteRun(run_id, self.log, self._process))  # the same face
+        else:
+            run_id = new_run_id()
+            run = Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task)
+        run._form = form
+        return run if self._process is not None else self._begin(run)
 
     def fork(
         self,

@@ -33,7 +33,7 @@ def snapshot(view: RunView, tail_chars: int | None = None) -> dict[str, Any]:
         "versions": plain(started.versions) if started else {},
         "tools": plain(started.tools) if started else [],
         "answer": visible(view.finished.answer) if view.finished else "",
-        "error": visible(view.finished.error or "") if view.finished else "",
+        "error": visible(view.finished.complaint) if view.finished else "",
         "items": [plain(dict(item)) for item in view.items],
         "counters": counters(view),
         "lanes": [_lane(view, lane, tail_chars) for lane in view.lanes.values()],

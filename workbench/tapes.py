@@ -47,10 +47,12 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Something was put into a worker's block; `instead`: a person's words, in the place of its last ones."""
+    """Something was put into a worker's block; `instead`: a person's words, in the place of its last ones; `asked`: it
+    is to give the answer now."""
 
     worker: str
     instead: str = ""
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,14 @@ class Guided:
     tools: list[dict[str, Any]]
 
 
-Course = Choice | Seeded | Told | Guided
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """The answer is guided; schema: as `ev.AnswerGuided` has it."""
+
+    schema: dict[str, Any]
+
+
+Course = Choice | Seeded | Told | Guided | Formed
 """What bears on the choices of a run, in order."""
 
 
@@ -119,9 +128,12 @@ class Memory:
             case ev.TextInjected() as one:
                 _told(one.text, one.ids)
                 self._queue(one.worker).extend(one.ids)
-                self.course.append(Told(one.worker, one.text if one.source == "edit" else ""))
+                instead = one.text if one.source == "edit" else ""
+                self.course.append(Told(one.worker, instead, asked=one.source == "closing"))
             case ev.CallsGuided() as one:
                 self.course.append(Guided(one.tools))
+            case ev.AnswerGuided() as one:
+                self.course.append(Formed(one.schema))
             case ev.WorkerStateChanged(state="out_of_budget" | "stopped") as one:
                 self._dropping.add(one.worker)  # what waits may have been dropped, which the next step shows
             case ev.TokensAdded() as one:

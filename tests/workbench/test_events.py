@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from workbench import event_json
 from workbench.event_json import ENVELOPE, KINDS
 from workbench.events import (
+    AnswerGuided,
     ApprovalAsked,
     ApprovalGiven,
     BlockFrozen,
@@ -126,6 +127,7 @@ PAYLOADS: dict[str, st.SearchStrategy[Any]] = {
         effect=texts,
     ),
     "calls_guided": st.builds(CallsGuided, tools=st.lists(objects, max_size=3)),
+    "answer_guided": st.builds(AnswerGuided, schema=objects),
     "plan_problem": st.builds(
         PlanProblem, worker=names, plan=texts, message=texts, line=st.none() | numbers, call=maybe_text
     ),

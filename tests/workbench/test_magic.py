@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from IPython.core.error import UsageError as Refused
@@ -67,6 +67,14 @@ def test_a_workbench_of_the_notebook_can_be_used(shell: InteractiveShell, tmp_pa
         run = cell(shell, "--bench mine", "What is 1 + 1?")
         run.wait()
         assert len(run.view().lanes) == 3
+
+
+def test_a_cell_can_ask_for_a_form_by_name_or_by_a_variable(shell: InteractiveShell) -> None:
+    shell.user_ns["Verdict"] = Literal["yes", "no"]
+    assert cell(shell, "--answer int", "What is 3 + 4?").value == 7
+    assert cell(shell, "--answer Verdict", "Is 97 a prime number?").value == "yes"
+    with pytest.raises(Refused, match="no kind of answer 'verdict'"):
+        cell(shell, "--answer verdict", "Is 97 a prime number?")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def _function(servers: McpServers, client: ServerClient, tool: str, wrapped: boo
 
 def _import_validator() -> None:
     with contextlib.suppress(ImportError):
-        import jsonschema  # type: ignore[import-untyped]  # noqa: F401
+        import jsonschema  # noqa: F401
 
 
 class _Live(Mapping[str, Tool]):

@@ -102,6 +102,12 @@ test("a state that travelled as JSON is gone on with as if it had not", () => {
   }
 });
 
+test("what is wrong with an answer is told as an error is", () => {
+  const story = new Story().begin(["Alice"]).tokens({ Alice: "yes" });
+  story.add("run_finished", { status: "unanswered", answer: "yes", error: null, misfit: "The answer must be a number." });
+  assert.equal(foldAll(story.events).error, "The answer must be a number.");
+});
+
 test("the raw text of a call is hidden behind the call", () => {
   const raw = '{"name": "gcd", "arguments": {"a": 4}}';
   const story = new Story().begin(["Alice"]);

@@ -483,7 +483,7 @@ function runFinished(state: RunState, event: RunEvent): void {
   for (const lane of state.lanes) settleAndGiveUp(lane);
   state.status = event.status;
   state.answer = event.answer ?? "";
-  state.error = event.error ?? "";
+  state.error = event.error || event.misfit || "";
   state.items = event.items?.length ? event.items : state.items;
   state.metrics = event.metrics ?? null;
 }
