@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from workbench.rooms import check_rooms
 
 if TYPE_CHECKING:
+    from workbench.breakpoints import Breakpoint
     from workbench.session import Run, Workbench
 
 check_rooms()
 
 import hogwild  # noqa: E402, F401 - says how threads wait, before anybody imports torch
 
-__all__ = ["Run", "Workbench"]
+__all__ = ["Breakpoint", "Run", "Workbench"]
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -60,7 +60,7 @@ class _Worker:
 
 class Calls:
     """tools: by name; the tool that reads on in a cut result is added to it with the first cut result. woken: called
-    from another thread when there is news."""
+    from another thread when there is news. holds: whether a call that is planned now waits for `release`."""
 
     def __init__(
         self,
@@ -70,8 +70,12 @@ class Calls:
         *,
         approve: Approve = "ask",
         policy: CallPolicy | None = None,
+        holds: Callable[[], bool] = lambda: False,
     ) -> None:
         self.tools, self.approve = tools, approve
+        self._holds = holds
+        self._held: dict[str, tuple[ReadCall, _Plan]] = {}
+        self._held_ends: list[str] = []
         self.store = ResultStore()
         self.num_planned = 0
         self.outside_was_read = False
@@ -173,8 +177,17 @@ class Calls:
         elif read.problems:
             self._end(call, self._unsound(read, call))
         else:
-            self._submit(read, worker, plan)
+            self._submit_or_hold(call, read, plan)
         return call.name
+
+    def release(self) -> list[str]:
+        """Begin the calls that were held, in their order. Returns their names."""
+        held, ends, self._held, self._held_ends = self._held, self._held_ends, {}, []
+        for name, (read, plan) in held.items():
+            self._submit(read, self._calls[name].worker, plan)
+        for plan_id in ends:
+            self.end_plan(plan_id)
+        return list(held)
 
     def recall(self, planned: ev.CallPlanned, read: ReadCall) -> None:
         """A call of the log: it is known again, and nothing begins."""
@@ -218,7 +231,7 @@ class Calls:
                 text = f"not executed again: {why} Whether it took effect is unknown."
                 self._end(call, CallOutcome(call.plan, call.id, call.tool, "not_executed", text, text))
             else:
-                self._submit(read, call.worker, self._plans[read.plan])
+                self._submit_or_hold(call, read, self._plans[read.plan])
         self._recalled.clear()
         for plan in ended_plans:
             self.end_plan(plan)
@@ -227,11 +240,15 @@ class Calls:
         """The words that a worker's open calls stood in are taken back."""
         for name, call in list(self._worker(worker).open.items()):
             self._recalled.pop(name, None)
+            self._held.pop(name, None)
             self._end(call, CallOutcome(call.plan, call.id, call.tool, "cancelled", f"cancelled: {reason}", reason))
         self._worker(worker).ready.clear()
 
     def end_plan(self, plan_id: str) -> None:
         """No more calls come to this plan."""
+        if any(read.plan == plan_id for read, _ in self._held.values()):
+            self._held_ends.append(plan_id)
+            return
         plan = self._plans.get(plan_id)
         if plan is not None and plan.opened and not plan.finished:
             plan.finished = True
@@ -252,7 +269,9 @@ class Calls:
         names = self.open_of(worker)
         for name in names:
             call = self._calls[name]
-            if self._executor is not None:
+            if self._held.pop(name, None) is not None:
+                self._end(call, CallOutcome(call.plan, call.id, call.tool, "cancelled", f"cancelled: {reason}", reason))
+            elif self._executor is not None:
                 self._executor.cancel_call(call.plan, call.id, reason)
         return names
 
@@ -282,7 +301,7 @@ class Calls:
         while True:
             self._news.clear()
             self._drain()
-            calls = [self._calls[name] for name in names]
+            calls = [self._calls[name] for name in names if name not in self._held]
             waiting = [call for call in calls if not call.ended and (asking or not call.asking or call.decided_by)]
             left_s = until_s - time.monotonic()
             if not waiting or left_s <= 0 or not self._news.wait(left_s):
@@ -372,6 +391,13 @@ class Calls:
 
     def _worker(self, name: str) -> _Worker:
         return self._workers.setdefault(name, _Worker())
+
+    def _submit_or_hold(self, call: Call, read: ReadCall, plan: _Plan) -> None:
+        """Those after a call that is held are held, too: they may refer to it."""
+        if self._held or self._holds():
+            self._held[call.name] = read, plan
+        else:
+            self._submit(read, call.worker, plan)
 
     def _submit(self, read: ReadCall, worker: str, plan: _Plan) -> None:
         if self._executor is None:

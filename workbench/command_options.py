@@ -22,5 +22,16 @@ Mcp = Annotated[Path | None, typer.Option("--mcp", help="Offer the tools of the 
 OnFailure = Annotated[
     str | None, typer.Option(help="After a failed call: skip what needs it, pass it the error, or stop its plan.")
 ]
+BreakBefore = Annotated[
+    list[str] | None, typer.Option("--break-before", metavar="TOOL", help='Pause before a call of it; "*": of any.')
+]
+BreakAtStep = Annotated[
+    list[int] | None, typer.Option("--break-at-step", metavar="N", help="Pause once that step is done.")
+]
+BreakOn = Annotated[
+    list[str] | None,
+    typer.Option("--break-on", metavar="TEXT", help="Pause when a worker writes it; /.../: a pattern."),
+]
+BreakAtEnd = Annotated[bool, typer.Option("--break-at-end", help="Pause when a worker has ended its turn.")]
 Endpoint = Annotated[str | None, typer.Option(help="The URL of a chat endpoint, such as https://host/v1.")]
 EndpointModel = Annotated[str | None, typer.Option("--model", "-m", help="Which model of the endpoint.")]

@@ -32,6 +32,7 @@ from toolsets.tool import Tool
 from toolsets.untrusted import neutralise, neutralise_tool
 from workbench import events as ev
 from workbench.answer_values import misfit
+from workbench.breakpoints import Breakpoints
 from workbench.call_values import Call
 from workbench.calls import Approve, Calls
 from workbench.grammar import with_answer, with_grammar, writes_json
@@ -97,7 +98,8 @@ class Driver:
         emit: Callable[[ev.Payload], object],
         woken: Callable[[], None] = lambda: None,
     ) -> None:
-        self.engine, self.spec, self.emit = engine, spec, emit
+        self.engine, self.spec, self.breaks = engine, spec, Breakpoints()
+        self._tell, self.emit = emit, self._told_of
         words = spec.prompting or Prompting.of_directory(engine.directory) or SHARED_WORKSPACE
         self.task: Task = read_task(spec.task, always_items=bool(words.closing_part))
         self._special = special_tokens(engine.tokenizer)
@@ -131,7 +133,9 @@ class Driver:
         self.lanes: dict[str, str] = dict.fromkeys(spec.workers, "")
         self.steps = 0
         self.began = time.monotonic()
-        self.calls = Calls(dict(tools), emit, woken, approve=spec.approve, policy=spec.policy)
+        self.calls = Calls(
+            dict(tools), self.emit, woken, approve=spec.approve, policy=spec.policy, holds=self._is_hit
+        )  # fmt: skip
         self._readers = {name: self._reader(name) for name in spec.workers}
         self._holding: set[str] = set()
         self._states: dict[str, str] = {}
@@ -156,6 +160,7 @@ class Driver:
         for name in self.spec.workers:
             self._joined(name)
         self.run.open()
+        self.break_off()
 
     def offer(self) -> None:
         """From now on calls are guided by the tools that are offered; told where these have changed."""
@@ -178,7 +183,20 @@ class Driver:
 
     def pause(self) -> None:
         self.paused, self._steps_due = True, 0
-        self.run.pause()
+        with self.breaks.deaf():
+            self.run.pause()
+
+    def break_off(self) -> None:
+        """Pause where a breakpoint was hit."""
+        hits = self.breaks.take()
+        for hit in hits:
+            self.emit(hit)
+        for name in self.breaks.orphans:
+            self.emit(ev.Steered("remove_breakpoint", {"breakpoint": name}, by="workbench"))
+        if hits and not self.paused and not self._stopped:
+            self.emit(ev.Steered("pause", {"breakpoint": hits[0].breakpoint}, by="breakpoint"))
+        if hits:
+            self.pause()
 
     def _keep_paused(self) -> None:
         """Whoever has just joined or been woken is held with the others."""
@@ -186,14 +204,19 @@ class Driver:
             self.run.pause()
 
     def resume(self) -> None:
+        """Go on; calls that a breakpoint has held begin, and what they return at once joins the next step, as if there
+        had been no pause."""
         self.paused, self._steps_due = False, 0
-        self.run.resume()
+        with self.breaks.deaf():
+            self.run.resume()
+        if held := self.calls.release():
+            self.settle(PATIENCE_S, held)
 
     def single_step(self) -> None:
         """All workers go on until the next step in which something was due was done; two such wishes, two steps."""
         due = self._steps_due + 1
         self.resume()
-        self._steps_due = due
+        self._steps_due = 0 if self.paused else due
 
     def set_sampling(self, worker: str | None, changes: Mapping[str, Any]) -> None:
         """From the next token on; with a seed for all, each draws by one of its own made from it."""
@@ -278,6 +301,7 @@ class Driver:
             self._steps_due -= 1
             if not self._steps_due:
                 self.pause()
+        self.break_off()
         self.settle(PATIENCE_S, due)
 
     def settle(self, patience_s: float = PATIENCE_S, due: Collection[str] | None = None) -> None:
@@ -301,6 +325,7 @@ class Driver:
             self.count_items()
             self.run.settle()
             self._keep_paused()  # whoever is asked for the answer now
+        self.break_off()
 
     def count_items(self) -> None:
         """Ask for the answers of items, too, that a person has added."""
@@ -369,6 +394,14 @@ class Driver:
         finally:
             self.calls.close()
             self.run.release()
+
+    def _told_of(self, payload: ev.Payload) -> None:
+        """Every event passes here, so that none is missed that a run is to pause for."""
+        told = self._tell(payload)
+        self.breaks.hear(payload, told if isinstance(told, ev.Event) else None)
+
+    def _is_hit(self) -> bool:
+        return bool(self.breaks.due)
 
     def _joined(self, name: str) -> None:
         how = _fields(self.run.brief.sampling)

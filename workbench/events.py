@@ -313,7 +313,7 @@ class LibraryShown:
 
 @dataclass(frozen=True, slots=True)
 class Steered:
-    """A person's command was taken: stop, pause, resume, step, set_sampling, add_worker, retire_worker, ...
+    """A person's command was taken: stop, pause, resume, step, break_at, set_sampling, add_worker, ...
 
     `key` is the command's idempotency key; the same key is never carried out twice.
     """
@@ -323,6 +323,21 @@ class Steered:
     arguments: dict[str, Any]
     key: str = ""
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointHit:
+    """What a person asked the run to pause for has happened, and it is paused: `breakpoint` is the name that
+    Steered(break_at) gave it, `why` says in words what happened after `step`, `call` is the call that waits for the run
+    to go on, `text` what was written."""
+
+    kind: ClassVar[str] = "breakpoint_hit"
+    breakpoint: str
+    step: int
+    why: str
+    worker: str | None = None
+    call: str | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +437,7 @@ Payload = (
     | CallFinished
     | LibraryShown
     | Steered
+    | BreakpointHit
     | SayQueued
     | SamplingChanged
     | RunForked

@@ -21,7 +21,7 @@ from workbench.projection import CallView, RunView
 INTERNAL: Final = 1
 OK, ERROR = 1, 2
 _ENDED_WELL: Final = frozenset({"solved", "succeeded", "finished", "decoding", "waiting", "paused", "running"})
-_TOLD: Final = frozenset({"told", "asks", "decides"})
+_TOLD: Final = frozenset({"told", "asks", "decides", "paused"})
 
 
 def trace_json(events: Iterable[ev.Event]) -> str:

@@ -34,6 +34,7 @@ def forked(bench: Workbench, parent: str, step: int | None, changes: Changes) ->
     child = new_run_id()
     settings = _settings(bench.settings, started) | ({} if changes.seed is None else {"seed": changes.seed})
     run = Run(bench, child, bench.log.open_run(child, started.task, started.model), settings, started.task)
+    run._looked_until = 1 + len(past.copied())
     run._past, run._parent = past, ev.Origin(run_id=parent, seq=before[-1].seq)
     run._steering.go_on(before)
     return run
@@ -54,7 +55,7 @@ def resumed(bench: Workbench, run_id: str) -> Run:
     except BaseException:
         writer.close()
         raise
-    run._past = past
+    run._past, run._looked_until = past, before[-1].seq
     run._steering.go_on(before)
     return run
 

@@ -145,6 +145,10 @@ class Host:
             else:
                 run._writer.append(self._started(run, driver))
                 run._memory.begun(run.id, run._writer.append)
+                for what in run._steering.breakpoints.values():
+                    run._steering.check_breakpoint(what)
+                for wish in run._at_start:  # in the log before anything that a run can go on from
+                    wish(driver)
                 driver.open()
             self.active[run] = driver
         except Exception as error:
@@ -220,6 +224,8 @@ class Host:
         for run, driver in list(self.active.items()):
             while run._wishes and run in self.active:
                 self._safely(run, partial(run._wishes.popleft(), driver))
+            if run in self.active:
+                self._safely(run, driver.break_off)
             if run in self.active and driver.ended:
                 self._finish(run, driver)
 

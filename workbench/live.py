@@ -103,6 +103,8 @@ def plain_lines(view: RunView, moment: Moment, errors: bool = True) -> Iterator[
             yield f"{who}: calls {text}"
         case "asks":
             yield f"{who}: {text} (call {one_line(moment.call)})"
+        case "paused":
+            yield f"run: paused at {text}"
         case "joined" if moment.step:
             yield f"{who}: {text}"
         case "state" if text.startswith(_TOLD_STATES):

@@ -101,6 +101,14 @@ def _plan(view: RunView, room: int) -> list[RenderableType]:
 def _questions(view: RunView, width: int, most: int) -> list[RenderableType]:
     """What waits for a person's word."""
     lines: list[RenderableType] = []
+    if view.breaks.paused and view.finished is None:
+        hit = view.breaks.at
+        why = "held" if hit is None else f"{hit.breakpoint}: {hit.why}"
+        keys = "  c: go on  s: one step"
+        line = Text("‖ ", style="bold yellow", no_wrap=True)
+        line.append(one_line(why, max(20, width - len(keys) - 3)), "bold").append(keys, "dim")
+        line.truncate(width)
+        lines.append(line)
     for call in view.asking[:most]:
         keys = "  y: yes  n: no" if not lines else ""
         line = Text("? ", style="bold yellow", no_wrap=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from workbench import events as ev
+from workbench.breakpoints import Seen
 from workbench.lanes import Lane, without_call_tags, without_response_tags
 
 RATE_STEPS = 32
@@ -24,7 +25,9 @@ UNREAD = "?"
 MERGED = "merged steps"
 """Whose words a block holds that was made of several, and which no event speaks of."""
 
-MomentKind = Literal["started", "joined", "says", "calls", "asks", "decides", "result", "told", "state", "finished"]
+MomentKind = Literal[
+    "started", "joined", "says", "calls", "asks", "decides", "result", "told", "state", "paused", "finished"
+]
 OPEN_CALLS = frozenset({"planned", "asking", "running"})
 """The states of a call that has not ended."""
 OUTPUT_CHARS = 2_000
@@ -128,6 +131,7 @@ class RunView:
     moments: list[Moment] = field(default_factory=list)
     shown: list[tuple[str, ev.Shown]] = field(default_factory=list)
     """Rows of the library that stood in the prompt, each with `tool` or `concept` before it."""
+    breaks: Seen = field(default_factory=Seen)
     tokens: int = 0
     started_at: float | None = None
     last_at: float | None = None
@@ -166,6 +170,12 @@ class RunView:
                 self._block_changed(payload)
             case ev.RunStarted() | ev.WorkerAdded() | ev.WorkerStateChanged() | ev.RunFinished() as payload:
                 self._course_changed(payload)
+            case ev.Steered() | ev.BreakpointHit() as payload:
+                self.breaks.apply(payload)
+                if isinstance(payload, ev.BreakpointHit):
+                    self._moment(
+                        "paused", payload.worker or "", f"{payload.breakpoint}: {payload.why}", payload.call or ""
+                    )
             case ev.LibraryShown() as payload:
                 self.shown += [(payload.library, row) for row in payload.rows]
             case ev.UnknownEvent():

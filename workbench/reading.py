@@ -7,12 +7,13 @@ Neighbours: `session.Run` and `engine.remote.RemoteRun` are read through this, `
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from workbench.errors import LogTimeout
-from workbench.events import AnsweredItem, Event, RunStarted
+from workbench.events import AnsweredItem, BreakpointHit, Event, RunStarted, Steered
 
 if TYPE_CHECKING:
     from toolsets.answers import AnswerForm
@@ -55,6 +56,10 @@ class Events(Iterator[Event]):
         return None if first is None else self._log.events(self._run_id, self._since)
 
 
+def _goes_on(event: Event) -> bool:
+    return isinstance(event.payload, Steered) and event.payload.command in ("resume", "step")
+
+
 class Readable:
     """What a run's handle tells from the log."""
 
@@ -89,10 +94,39 @@ class Readable:
             self._form = form_of(started.settings.get("answer")) if started is not None else None
         return self._form
 
+    _looked_until = 0
+    """The number of the last event that `next_break` has seen, or that the run began with."""
+    _at_break = False
+
     def events(self, since: int = 0) -> Events:
         """The run's events after number `since`, as they come, until it has ended; also for `async for`."""
         self._flush()
         return Events(self._log, self.id, since)
+
+    def next_break(self, timeout_s: float | None = None) -> BreakpointHit | None:
+        """Wait until a breakpoint pauses the run, and say which and why; None once the run has ended without.
+
+        Each call waits for a pause after the one that the last call gave; pauses that the run has gone on from are
+        passed over. Raises LogTimeout after `timeout_s` seconds.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
+            if left_s <= 0:
+                raise LogTimeout(f"No breakpoint has paused run {self.id} within {timeout_s:g} s: wait longer.")
+            self._flush()
+            try:
+                for event in self._log.follow(self.id, self._looked_until, left_s):
+                    self._looked_until = event.seq
+                    if _goes_on(event):
+                        self._at_break = False
+                    elif isinstance(event.payload, BreakpointHit) and not self._at_break:
+                        self._at_break = True
+                        if not any(map(_goes_on, self._log.events(self.id, event.seq))):
+                            return event.payload
+            except LogTimeout:
+                continue
+            return None
 
     def view(self) -> RunView:
         """The run as it is now, without waiting: lanes by worker, calls with their times, blocks, plans, figures."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -95,7 +95,7 @@ def go_on(driver: Driver, past: Past, parent: Driver | None = None) -> None:
 class _Rehearsal:
     def __init__(self, driver: Driver, past: Past, parent: Driver | None) -> None:
         self.driver, self.run, self.past, self.parent = driver, driver.run, past, parent
-        self.emit: Callable[[ev.Payload], object] = driver.emit
+        self.emit = driver.emit
         self.memory = Memory.of(past.before)
         self.unplanned: dict[str, deque[Read]] = defaultdict(deque)
         """What was read and the log does not show as planned yet, with the ends of plans after it."""
@@ -134,6 +134,7 @@ class _Rehearsal:
 
     def _take(self, payload: ev.Payload) -> None:
         calls = self.driver.calls
+        self.driver.breaks.hear(payload)
         match payload:
             case ev.WorkerAdded():
                 self._joined(payload)

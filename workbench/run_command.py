@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,22 @@ import typer
 from rich.console import Console
 
 from toolsets.answers import KINDS
-from workbench.command_options import AsJson, Device, Layout, Mcp, Model, OnFailure, TensorParallel
+from workbench.breakpoints import of_options
+from workbench.command_options import (
+    AsJson,
+    BreakAtEnd,
+    BreakAtStep,
+    BreakBefore,
+    BreakOn,
+    Device,
+    Layout,
+    Mcp,
+    Model,
+    OnFailure,
+    TensorParallel,
+)
 from workbench.errors import UsageError
+from workbench.events import BreakpointHit, Event
 from workbench.export_place import checked
 from workbench.keys import is_interactive, keys
 from workbench.live import LiveView
@@ -30,6 +45,7 @@ from workbench.plan_command import failure_policy
 from workbench.recall import CONCEPTS
 from workbench.steering import MAX_WORKERS
 from workbench.texts import read_text
+from workbench.visible import one_line
 
 if TYPE_CHECKING:
     from workbench.session import Run
@@ -74,6 +90,10 @@ def run(
         list[str] | None, typer.Option(help="A tool whose code may run where nothing isolates it.")
     ] = None,
     mcp_file: Mcp = None,
+    break_before: BreakBefore = None,
+    break_at_step: BreakAtStep = None,
+    break_on: BreakOn = None,
+    break_at_end: BreakAtEnd = False,
 ) -> None:
     """Let several workers solve a task together."""
     from toolsets.policy import CallPolicy
@@ -82,6 +102,7 @@ def run(
     text = _task(task, file)
     if notebook is not None:
         checked(notebook)
+    breaks = of_options(break_before, break_at_step, break_on, break_at_end)
     policy = CallPolicy(timeout_s=call_timeout, on_failure=failure_policy(on_failure))
     asks = approve or ("ask" if is_interactive() and not as_json else "none")
     workbench = Workbench(
@@ -92,7 +113,7 @@ def run(
         policy=None if policy == CallPolicy() else policy, unsafe_tools=unsafe_tool or (),
         mcp=mcp_file, memory=memory, concepts=concepts, tensor_parallel=tensor_parallel,
     )  # fmt: skip
-    started = workbench.run(text)
+    started = workbench.run(text, break_at=breaks)
     interrupted = see_through(started, as_json, asks)
     workbench.close()
     if started._error is not None:
@@ -112,16 +133,18 @@ def run(
 
 
 def see_through(started: Run, as_json: bool, asks: str = "none") -> bool:
-    """Show a run to its end. Returns whether it was interrupted."""
-    interrupted = False
+    """Show a run to its end. Returns whether it was interrupted. Where nobody is there to let it go on, a breakpoint
+    stops it: what it was to pause before is never done unseen."""
+    interrupted, attended = False, is_interactive() and not as_json
     view = LiveView(
         Console(file=sys.stderr, quiet=True) if as_json else None, plain=True if as_json else None, errors=False
     )
     if as_json:
         view.console.file = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-    with keys(partial(_decide, started)) if asks == "ask" else nullcontext(), view:
+    pressed = partial(_pressed, started, view, asks)
+    with keys(pressed) if attended or asks == "ask" else nullcontext(), view:
         try:
-            view.watch(started.events())
+            view.watch(started.events() if attended else _stopping(started))
         except KeyboardInterrupt:
             interrupted = True
             if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun sends it once more
@@ -140,9 +163,25 @@ def leave(ended: Run, interrupted: bool) -> None:
         raise typer.Exit(1)
 
 
-def _decide(run: Run, key: str) -> None:
-    """A key of the person who watches: y or n, about the call that has waited longest."""
-    if key.lower() in ("y", "n") and (pending := run.pending):
+def _stopping(run: Run) -> Iterator[Event]:
+    """The run's events; it is stopped where a breakpoint pauses it."""
+    for event in run.events():
+        yield event
+        if isinstance(event.payload, BreakpointHit) and run.status == "running":
+            run.stop(by="terminal")
+            why = f"{event.payload.breakpoint} has paused the run ({one_line(event.payload.why)})"
+            print(
+                f"{why}, and nobody is there to let it go on: it was stopped. workbench runs fork {run.id} goes on.",
+                file=sys.stderr,
+            )
+
+
+def _pressed(run: Run, view: LiveView, asks: str, key: str) -> None:
+    """A key of the person who watches: y or n, about the call that has waited longest; c or s where the run is held."""
+    if view.view.breaks.paused and key.lower() in ("c", "s"):
+        with suppress(UsageError):
+            (run.resume if key.lower() == "c" else run.step)(by="terminal")
+    if asks == "ask" and key.lower() in ("y", "n") and (pending := run.pending):
         with suppress(UsageError):  # it has just ended
             (run.approve if key.lower() == "y" else run.reject)(pending[0].call, by="terminal")
 

@@ -68,6 +68,7 @@ CHANGES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "sampling": (Mapping, "an object"),
     "without_tools": ((list, tuple), "a list of names"),
     "seed": (int, "a whole number"),
+    "break_at": ((Mapping, list, tuple), "breakpoints"),
 }
 """What a fork may change, and of which kind it is."""
 

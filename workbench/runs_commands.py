@@ -16,7 +16,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from workbench.command_options import AsJson, RunId
+from workbench.breakpoints import of_options
+from workbench.command_options import AsJson, BreakAtEnd, BreakAtStep, BreakBefore, BreakOn, RunId
 from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.run_command import lab_command, leave, run_json, see_through
@@ -93,6 +94,10 @@ def fork(
     temperature: Annotated[float | None, typer.Option(help="Of all workers, from here on.")] = None,
     without_tool: Annotated[list[str] | None, typer.Option(help="A tool whose calls fail from here on.")] = None,
     seed: Annotated[int | None, typer.Option(help="All random numbers begin again.")] = None,
+    break_before: BreakBefore = None,
+    break_at_step: BreakAtStep = None,
+    break_on: BreakOn = None,
+    break_at_end: BreakAtEnd = False,
     as_json: AsJson = False,
 ) -> None:
     """Begin a new run with the state of a run after a step, change something, and go on."""
@@ -104,6 +109,7 @@ def fork(
             run_id, step, say=say, worker=worker, replace=dict([replace]) if replace else None,
             sampling={} if temperature is None else {"temperature": temperature},
             without_tools=without_tool or (), seed=seed,
+            break_at=of_options(break_before, break_at_step, break_on, break_at_end),
         )  # fmt: skip
         _watch(begun, as_json)
 

@@ -22,6 +22,7 @@ from toolsets.tool import Tool
 from workbench import events as ev
 from workbench import run_settings
 from workbench.answer_values import form_of
+from workbench.breakpoints import Breakpoint, Predicate, breakpoints_of, sendable
 from workbench.engine.client import EngineClient, default_kind
 from workbench.engine.remote import PROVE_S, RemoteRun
 from workbench.errors import UsageError, WorkbenchError
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from workbench.replay import Proof
 
 EngineKind = Literal["thread", "process", "auto"]
+Breaks = Breakpoint | Mapping[str, Any] | Predicate | Sequence[Breakpoint | Mapping[str, Any] | Predicate]
 SETTLE_S = 120.0
 """How long the engine's process may take to learn what it has been shown."""
 
@@ -72,7 +74,11 @@ class Run(Readable, Steerable):
         self._done = threading.Event()
         self._wishes: deque[Callable[[Driver], None]] = deque()
         names = (settings.get("prompting") or {}).get("names", NAMES)
-        self._steering = Steering(list(names[: settings["workers"]]), self._wish, self._check_pending)
+        self._at_start: list[Callable[[Driver], None]] = []
+        self._steering = Steering(
+            list(names[: settings["workers"]]), self._wish, self._check_pending,
+            lambda: self._calls.tools if self._calls is not None else None,
+        )  # fmt: skip
         self._final: ev.RunFinished | None = None
         self._error: WorkbenchError | None = None
         self._calls: Calls | None = None
@@ -117,6 +123,21 @@ class Run(Readable, Steerable):
     def pending(self) -> tuple[Pending, ...]:
         """The calls that wait for a person's word: each has a `call` for `approve` and `reject`, and its arguments."""
         return self._calls.pending() if self._calls is not None and not self._done.is_set() else ()
+
+    @property
+    def breakpoints(self) -> dict[str, Breakpoint]:
+        """Where it is to pause by itself, by the names that `break_at` gave."""
+        return dict(self._steering.breakpoints)
+
+    def break_when(self, predicate: Predicate, *, by: str = "") -> str:
+        """Let the run pause when a function of an event says so: `run.break_when(lambda event: event.kind == "...")`.
+
+        It is called in the engine's thread with every event from now on, so keep it quick; its process must be the
+        run's own. Returns the breakpoint's name, for `remove_breakpoint`.
+        """
+        if self._done.is_set():
+            raise UsageError(f"Run {self.id} has ended ({self.status}): there is nothing to pause.")
+        return str(self._steering.break_at(Breakpoint(when=predicate), by=by)["breakpoint"])
 
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name, as REST and buttons send it; raises UsageError."""
@@ -304,10 +325,14 @@ class Workbench:
         learnt = learn_tools(self.log, self.library.library, [self.log.find(run) for run in runs] or None)
         return Rows(tuple(self.tools.show(row.row_id) for row in learnt.rows))
 
-    def run(self, task: str, **overrides: Any) -> Run:
+    def run(self, task: str, *, break_at: Breaks = (), **overrides: Any) -> Run:
         """Start a run and return its handle at once. Overrides, for this run only: any of the settings above that do
         not belong to the model or the workbench itself; an unknown one is refused with the list of those there are.
+
+        break_at: where it is to pause by itself, as in `Run.break_at`: `{"tool": "gcd"}`, a `Breakpoint`, a function of
+        an event, or a list of these.
         """
+        breaks = breakpoints_of(break_at)
         unknown = sorted(set(overrides) - set(self.settings))
         if unknown:
             raise UsageError(f"A run has no setting '{unknown[0]}'; it has {', '.join(self.settings)}.")
@@ -323,11 +348,13 @@ class Workbench:
         self._check_open()
         if self._process is not None:
             self._start_process()
-            run_id = self._process.call("start", task=task, settings=run_settings.sendable(settings))["run_id"]
+            sent = run_settings.sendable(settings) | sendable(breaks)
+            run_id = self._process.call("start", task=task, settings=sent)["run_id"]
             run = cast(Run, RemoteRun(run_id, self.log, self._process))  # the same face
         else:
             run_id = new_run_id()
             run = Run(self, run_id, self.log.open_run(run_id, task, self.model), settings, task)
+            run._at_start = [run._steering.named(what)[1] for what in breaks]
         run._form = form
         return run if self._process is not None else self._begin(run)
 
@@ -342,14 +369,17 @@ class Workbench:
         sampling: Mapping[str, Any] | None = None,
         without_tools: Sequence[str] = (),
         seed: int | None = None,
+        break_at: Breaks = (),
     ) -> Run:
         """A new run that begins as the run `run_id` was after a step, by default its last, and goes on with a change.
 
         say: your words, in the block of `worker`, by default the first. replace: by worker, what stands in the place of
         what it has written since it was last given something. sampling: as in `Run.set_sampling`. without_tools: calls
-        of these fail from here on, and guided calls cannot name them. seed: all random numbers begin again. Calls that
-        were made are not made again.
+        of these fail from here on, and guided calls cannot name them. seed: all random numbers begin again. break_at:
+        where it is to pause besides the breakpoints that the run had at that step, which the new one has, too. Calls
+        that were made are not made again.
         """
+        breaks = breakpoints_of(break_at)
         tools = [without_tools] if isinstance(without_tools, str) else without_tools
         given: dict[str, Any] = {"say": say, "worker": worker, "replace": replace or {}, "sampling": sampling or {}}
         given |= {"without_tools": tools, "seed": seed}
@@ -358,14 +388,17 @@ class Workbench:
         self._check_open()
         if self._process is not None:
             self._start_process()
-            told = self._process.call("fork", run_id=parent, step=step, changes=given)
-            return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
+            told = self._process.call("fork", run_id=parent, step=step, changes=given | sendable(breaks))
+            return cast(Run, RemoteRun(told["run_id"], self.log, self._process, told["since"]))
         with loading():
             from workbench.going_on import forked
             from workbench.rehearsal import Changes
 
         changes = Changes(say, worker, dict(replace or {}), dict(sampling or {}), tuple(tools), seed)
-        return self._begin(forked(self, parent, step, changes))
+        run = forked(self, parent, step, changes)
+        for what in breaks:
+            run._steering.break_at(what)
+        return self._begin(run)
 
     def evaluate(
         self,
@@ -401,7 +434,7 @@ class Workbench:
         if self._process is not None:
             self._start_process()
             told = self._process.call("resume", run_id=found)
-            return cast(Run, RemoteRun(told["run_id"], self.log, self._process))
+            return cast(Run, RemoteRun(told["run_id"], self.log, self._process, told["since"]))
         with loading():
             from workbench.going_on import resumed
 

@@ -12,11 +12,13 @@ import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from re import Pattern
 from typing import TYPE_CHECKING, Any, Final
 
 from hogwild.prompting import NAMES
 from workbench import events as ev
+from workbench.breakpoints import ANY, Breakpoint, restored
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +56,29 @@ class Steerable(ABC):
     def step(self, *, key: str = "", by: str = "") -> None:
         """Let all workers do one step, and hold them after it."""
         self.command("step", {}, key=key, by=by)
+
+    def break_at(
+        self,
+        *,
+        tool: str | None = None,
+        step: int | None = None,
+        text: str | Pattern[str] | None = None,
+        ended: bool = False,
+        worker: str | None = None,
+        key: str = "",
+        by: str = "",
+    ) -> str:
+        """Let the run pause by itself, as by `pause`: before a call of a tool ("*": of any), once a step is done, when
+        a worker has written a text (or what a compiled regular expression finds), or when a worker has ended its turn.
+
+        worker: only for that one. Returns the breakpoint's name, for `remove_breakpoint`; it stays until then.
+        """
+        what = Breakpoint(tool, step, text, ended, worker=worker)
+        return str(self.command("break_at", what.to_json(), key=key, by=by)["breakpoint"])
+
+    def remove_breakpoint(self, name: str, *, key: str = "", by: str = "") -> None:
+        """The run no longer pauses there."""
+        self.command("remove_breakpoint", {"breakpoint": name}, key=key, by=by)
 
     def say(
         self, text: str, worker: str | None = None, *, when: str = "now", line: str = "", key: str = "", by: str = ""
@@ -104,10 +129,19 @@ def _name_of(call: str | Pending) -> str:
 
 class Steering:
     """One run's commands, made ready for its driver's thread. wish: hands a `Wish` to that thread. check_pending:
-    raises UsageError unless a call waits for a person's word."""
+    raises UsageError unless a call waits for a person's word. tools: their names, once they are known."""
 
-    def __init__(self, names: list[str], wish: Callable[[Wish], None], check_pending: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        wish: Callable[[Wish], None],
+        check_pending: Callable[[str], None],
+        tools: Callable[[], Collection[str] | None] = lambda: None,
+    ) -> None:
         self.names = names
+        self.breakpoints: dict[str, Breakpoint] = {}
+        self._tools = tools
+        self._breaks = (name for at in itertools.count(1) if (name := f"b{at}") not in self._taken)
         self._wish, self._check_pending = wish, check_pending
         self._lines = (line for at in itertools.count(1) if (line := f"line-{at}") not in self._taken)
         self._taken: set[str] = set()
@@ -128,6 +162,13 @@ class Steering:
                     (self._queued.add if waits else self._queued.discard)(payload.line)
                 case ev.TextInjected(line=str(line)):
                     self._queued.discard(line)
+                case ev.Steered(command="break_at"):
+                    name = str(payload.arguments.get("breakpoint"))
+                    self._taken.add(name)
+                    if (known := restored(payload.arguments)) is not None:
+                        self.breakpoints[name] = known
+                case ev.Steered(command="remove_breakpoint"):
+                    self.breakpoints.pop(str(payload.arguments.get("breakpoint")), None)
                 case _:
                     pass
 
@@ -180,6 +221,51 @@ class Steering:
 
     def _step(self, key: str, by: str) -> dict[str, Any]:
         return self._steered("step", {}, key, by, lambda driver: driver.single_step())
+
+    def _break_at(self, key: str, by: str, **given: Any) -> dict[str, Any]:
+        if "when" in given:
+            raise UsageError("A function of events works in the process of its run only: use break_when there.")
+        return self.break_at(Breakpoint.of(given), key, by)
+
+    def break_at(self, what: Breakpoint, key: str = "", by: str = "") -> dict[str, Any]:
+        """Set a breakpoint; for functions this is the only way."""
+        self.check_breakpoint(what)
+        name, wish = self.named(what, key, by)
+        self._wish(wish)
+        return {"breakpoint": name}
+
+    def named(self, what: Breakpoint, key: str = "", by: str = "") -> tuple[str, Wish]:
+        """A breakpoint's name, and how its driver gets to know it."""
+        with self._lock:
+            name = next(self._breaks)
+            self._taken.add(name)
+            self.breakpoints[name] = what
+        event = ev.Steered("break_at", {"breakpoint": name, **what.to_json()}, key, by)
+
+        def carry_out(driver: Driver) -> None:
+            if what.when is not None:
+                driver.breaks.lend(name, what.when)
+            driver.emit(event)
+
+        return name, carry_out
+
+    def check_breakpoint(self, what: Breakpoint) -> None:
+        """Raises UsageError for a tool or a worker that the run does not have, as far as these are known."""
+        tools = self._tools()
+        if tools is None:
+            return
+        if what.tool is not None and what.tool not in (ANY, *tools):
+            raise UsageError(f"There is no tool {what.tool!r} to pause before; this run has {', '.join(tools)}.")
+        if what.worker is not None:
+            self._check_worker(what.worker)
+
+    def _remove_breakpoint(self, key: str, by: str, breakpoint: str) -> dict[str, Any]:
+        if breakpoint not in self.breakpoints:
+            there = f"there are {', '.join(self.breakpoints)}." if self.breakpoints else "there is none."
+            raise UsageError(f"There is no breakpoint {breakpoint!r:.60} in this run; {there}")
+        del self.breakpoints[breakpoint]
+        arguments = {"breakpoint": breakpoint}
+        return self._steered("remove_breakpoint", arguments, key, by, lambda driver: None)
 
     def _say(
         self, key: str, by: str, text: str, worker: str | None = None, when: str = "now", line: str = ""
@@ -276,8 +362,8 @@ def check_sampling(sampling: Mapping[str, Any]) -> None:
 
 
 COMMANDS: Final = (
-    "stop", "pause", "resume", "step", "say", "edit_say", "cancel_say", "approve", "reject", "add_worker",
-    "retire_worker", "set_sampling",
+    "stop", "pause", "resume", "step", "break_at", "remove_breakpoint", "say", "edit_say", "cancel_say", "approve",
+    "reject", "add_worker", "retire_worker", "set_sampling",
 )  # fmt: skip
 HOLDING: Final = ("stop", "pause", "resume", "step")
 """Commands that say nothing and change nothing where a run has ended."""

@@ -93,6 +93,34 @@ def test_what_a_person_says_and_does_is_seen_in_the_panel_and_in_the_log(
     assert (changed.worker, changed.sampling["temperature"]) == ("Bob", 0.5)
 
 
+def test_breakpoints_are_set_hit_and_removed_beside_the_pause(lab: Lab, at_lab: Any, endless_run: str) -> None:
+    panel = panel_of(at_lab, endless_run)
+    panel.locator(".wb-breaks summary").click()
+    form = panel.locator(".wb-breaks form")
+    form.get_by_label("Pause").select_option("step")
+    form.get_by_label("Step", exact=True).fill("2")
+    press(panel, "Add")
+    panel.locator(".wb-breaks li", has_text="after step 2").wait_for()
+    form.get_by_label("Pause").select_option("pattern")
+    form.get_by_label("Regular expression").fill("(")
+    press(panel, "Add")
+    panel.locator(".wb-refusal", has_text="'(' is no regular expression").wait_for()
+    form.get_by_label("Regular expression").fill("<b>ti[c]k</b>")
+    form.get_by_label("of").select_option("Alice")
+    press(panel, "Add")
+    panel.locator(".wb-breaks li", has_text="at /<b>ti[c]k</b>/ of Alice").wait_for()
+    press(panel, "Resume")
+    panel.locator(".wb-hit", has_text="Paused at b1: step 2 is done").wait_for()
+    panel.locator(".wb-breaks li[data-hit]", has_text="hit once").wait_for()
+    panel.get_by_role("button", name="Remove b1, after step 2").click()
+    panel.locator(".wb-breaks li", has_text="after step 2").wait_for(state="detached")
+    press(panel, "Step")
+    panel.locator(".wb-hit").wait_for(state="hidden")
+    panel.locator(".wb-step", has_text="of 3").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+
+
 def test_a_line_that_is_being_rewritten_stays_as_far_as_it_is_while_the_others_come_and_go(
     lab: Lab, at_lab: Any, endless_run: str
 ) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench import events as ev
+from workbench.breakpoints import Breakpoint, Predicate, sendable
 from workbench.engine.client import EngineClient, default_kind
-from workbench.errors import WorkbenchError
+from workbench.errors import UsageError, WorkbenchError
 from workbench.log import RunLog
 from workbench.paths import log_path
 from workbench.reading import Readable
@@ -34,8 +35,9 @@ class RemoteRun(Readable, Steerable):
 
     in_engine = True
 
-    def __init__(self, run_id: str, log: RunLog, engine: EngineClient) -> None:
-        self.id, self._log, self._engine = run_id, log, engine
+    def __init__(self, run_id: str, log: RunLog, engine: EngineClient, since: int = 0) -> None:
+        """since: how many events it began with."""
+        self.id, self._log, self._engine, self._looked_until = run_id, log, engine, since
 
     @property
     def status(self) -> str:
@@ -85,14 +87,28 @@ class RemoteRun(Readable, Steerable):
             return ()
         return tuple(Pending(**one) for one in self._engine.call("pending", run_id=self.id)["calls"])
 
+    @property
+    def breakpoints(self) -> dict[str, Breakpoint]:
+        """Where it is to pause by itself, by the names that `break_at` gave."""
+        if self.status == "running":
+            told = self._engine.call("breakpoints", run_id=self.id)["set"]
+        else:
+            told = self.view().breaks.set
+        return {name: Breakpoint.of(given) for name, given in told.items() if "when" not in given}
+
+    def break_when(self, predicate: Predicate, *, by: str = "") -> str:
+        """Refused: the engine's process cannot call a function of this one."""
+        raise UsageError('A function of events works in the process of its run only: use break_at, or engine="thread".')
+
     def command(self, name: str, arguments: Mapping[str, Any], *, key: str = "", by: str = "") -> dict[str, Any]:
         """A command by its name; raises UsageError, and EngineError where the engine does not run."""
         return self._engine.call("control", run_id=self.id, command=name, arguments=dict(arguments), key=key, by=by)
 
     def fork(self, step: int | None = None, **changes: Any) -> RemoteRun:
         """A new run in the same engine, that begins as this one was after a step; see `Workbench.fork`."""
+        changes |= sendable(changes.pop("break_at", ()))
         told = self._engine.call("fork", run_id=self.id, step=step, changes=changes)
-        return RemoteRun(told["run_id"], self._log, self._engine)
+        return RemoteRun(told["run_id"], self._log, self._engine, told["since"])
 
     def prove(self) -> Proof:
         """Replay the run as the log has it, with the engine's model; raises ReplayError."""

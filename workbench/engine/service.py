@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 IDLE_S: Final = 1800.0
 LINE_BYTES: Final = 8_000_000
 CALLS: Final = (
-    "status", "start", "fork", "resume", "control", "pending", "results", "prove", "search", "settle", "quit",
+    "status", "start", "fork", "resume", "control", "pending", "breakpoints", "results", "prove", "search", "settle",
+    "quit",
 )  # fmt: skip
 KEPT: Final = 1000
 """So many runs and keys are remembered."""
@@ -88,9 +89,10 @@ class Service:
         return self._started(key, lambda: self._bench.resume(run_id))
 
     def _started(self, key: str, begin: Callable[[], Run]) -> dict[str, Any]:
+        """since: how many events it begins with."""
         with self._lock:
             if key and key in self._keys:
-                return {"run_id": self._keys[key]}
+                return {"run_id": self._keys[key], "since": 0}
             run = begin()
             self._runs[run.id] = run
             if key:
@@ -98,7 +100,7 @@ class Service:
             for kept in (self._runs, self._keys):
                 while len(kept) > KEPT:
                     kept.popitem(last=False)
-        return {"run_id": run.id}
+        return {"run_id": run.id, "since": run._looked_until}
 
     def control(
         self, run_id: str, command: str, arguments: dict[str, Any], key: str = "", by: str = ""
@@ -114,6 +116,10 @@ class Service:
                 for one in asking
             ]
         }
+
+    def breakpoints(self, run_id: str) -> dict[str, Any]:
+        """Where the run is to pause by itself, by name."""
+        return {"set": {name: one.to_json() for name, one in self._run(run_id).breakpoints.items()}}
 
     def results(self, run_id: str) -> dict[str, Any]:
         """What calls returned so far, whole; what JSON has no word for comes as its text."""

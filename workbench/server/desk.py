@@ -103,7 +103,7 @@ class Desk:
         self.model = model
         engine = self.engine()
         engine.start()
-        return engine.call("start", task=task, settings=settings, key=key)
+        return _run_of(engine.call("start", task=task, settings=settings, key=key))
 
     def control(self, run_id: str, command: str, arguments: dict[str, Any], key: str, by: str) -> dict[str, Any]:
         """Give a command to the engine that drives the run."""
@@ -122,13 +122,13 @@ class Desk:
         check_fork(step, changes)
         engine = self.engine(self.log.summary(run_id).model)
         engine.start()
-        return engine.call("fork", FORK_S, run_id=run_id, step=step, changes=changes, key=key)
+        return _run_of(engine.call("fork", FORK_S, run_id=run_id, step=step, changes=changes, key=key))
 
     def resume(self, run_id: str, key: str) -> dict[str, Any]:
         """Let an interrupted run go on, in the engine of its model."""
         engine = self.engine(self.log.summary(run_id).model)
         engine.start()
-        return engine.call("resume", FORK_S, run_id=run_id, key=key)
+        return _run_of(engine.call("resume", FORK_S, run_id=run_id, key=key))
 
     def compare(self, a: str, b: str) -> dict[str, Any]:
         """Two runs, aligned where they part."""
@@ -174,6 +174,11 @@ class Desk:
         """One page of runs, newest first."""
         found = self.log.runs(search, limit=limit + 1, before=before)
         return {"runs": [row(one) for one in found[:limit]], "more": len(found) > limit}
+
+
+def _run_of(begun: dict[str, Any]) -> dict[str, Any]:
+    """Of what an engine says of a run that it has begun, what is a client's concern."""
+    return {"run_id": begun["run_id"]}
 
 
 def most_telling(asked: dict[str, Any], others: Iterable[dict[str, Any]]) -> dict[str, Any]:

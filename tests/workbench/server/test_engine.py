@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -151,6 +152,50 @@ def test_a_call_in_the_engines_process_is_approved_and_its_result_read_from_here
         run.stop()
         assert run.wait(60)
         assert run.pending == ()
+
+
+def test_a_run_in_the_engines_process_pauses_at_its_breakpoints(engine: EngineClient, model: str) -> None:
+    with Workbench(model, engine="process", memory="none") as bench:
+        run = bench.run(TASK, workers=3, break_at=[{"tool": "gcd"}, {"text": re.compile("never", re.IGNORECASE)}])
+        hit = run.next_break(60)
+        assert hit is not None
+        assert (hit.breakpoint, hit.call) == ("b1", "c1")
+        assert run.view().calls["c1"].state == "planned"
+        assert [str(one) for one in run.breakpoints.values()] == ["before gcd", "at /never/i"]
+        with pytest.raises(UsageError, match="works in the process of its run only"):
+            run.break_when(lambda event: True)
+        with pytest.raises(UsageError, match="works in the process of its run only"):
+            bench.run(TASK, break_at=lambda event: True)
+        assert run.break_at(step=hit.step + 2) == "b3"
+        run.remove_breakpoint("b1")
+        child = run.fork(hit.step, break_at={"step": hit.step + 1})
+        run.resume()
+        again, ours = run.next_break(60), child.next_break(60)
+        assert again is not None
+        assert (again.breakpoint, again.step) == ("b3", hit.step + 2)
+        assert ours is not None
+        assert (ours.breakpoint, ours.step) == ("b3", hit.step + 1), "the fork begins where b1 had paused its parent"
+        for one in (run, child):
+            one.stop()
+            assert one.wait(60)
+        assert list(child.breakpoints) == ["b1", "b2", "b3"]
+
+
+async def test_a_breakpoint_is_set_over_rest_and_refused_in_a_sentence(
+    jp_fetch: Any, log: RunLog, model: str, engine: EngineClient
+) -> None:
+    settings = {"model": model, "workers": 2, "memory": "none", "break_at": [{"step": 3}]}
+    run_id = (await post(jp_fetch, "runs", task=TASK, settings=settings))["run_id"]
+    hit = await events_until(log, run_id, "breakpoint_hit")
+    assert (hit.payload.breakpoint, hit.payload.step) == ("b1", 3)
+    told = await post(jp_fetch, "runs", run_id, "control", key="k1", command="break_at", tool="gcd")
+    assert told["breakpoint"] == "b2"
+    for wrong in ({"tool": "gdc"}, {"step": 3.5}, {"pattern": "("}, {"when": "x"}, {}):
+        with pytest.raises(HTTPClientError) as refused:
+            await post(jp_fetch, "runs", run_id, "control", command="break_at", **wrong)
+        assert refused.value.code == 400
+    await post(jp_fetch, "runs", run_id, "control", command="stop")
+    await events_until(log, run_id, "run_finished")
 
 
 async def test_a_run_is_forked_resumed_and_compared_over_rest(

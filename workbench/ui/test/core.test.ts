@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { RunEvent } from "../src/core/events.ts";
 import { History } from "../src/core/history.ts";
 import { viewsOf } from "../src/core/layout.ts";
-import { fold, foldAll, newState, tokensPerSecond } from "../src/core/state.ts";
+import { breakpointText, fold, foldAll, newState, tokensPerSecond } from "../src/core/state.ts";
 import { oneLine, visible } from "../src/core/visible.ts";
 import { place } from "../src/panel/dag.ts";
 import { SocketTransport } from "../src/transport/socket.ts";
@@ -197,6 +197,20 @@ test("a person's line waits, is edited, is said", () => {
   assert.deepEqual(foldAll(story.events).lines.map(({ text, state }) => [text, state]), [["hello", "queued"]]);
   story.add("text_injected", { worker: "Alice", block: 10, text: "hello", ids: [1], source: "person", line: "l1" });
   assert.equal(foldAll(story.events).lines[0].state, "said");
+});
+
+test("a breakpoint is set, hit, gone on from and removed", () => {
+  const story = new Story().begin(["Alice"]);
+  story.add("steered", { command: "break_at", arguments: { breakpoint: "b1", tool: "gcd", worker: "Alice" } });
+  story.add("breakpoint_hit", { breakpoint: "b1", step: 3, why: "Alice calls gcd", worker: "Alice" });
+  story.add("steered", { command: "pause", arguments: { breakpoint: "b1" }, by: "breakpoint" });
+  const paused = foldAll(story.events);
+  assert.deepEqual([paused.paused, paused.hit], [true, { breakpoint: "b1", why: "Alice calls gcd" }]);
+  assert.deepEqual(paused.breakpoints.map((one) => [breakpointText(one), one.hits]), [["before gcd of Alice", 1]]);
+  story.add("steered", { command: "step", arguments: {} });
+  story.add("steered", { command: "remove_breakpoint", arguments: { breakpoint: "b1" } });
+  const after = foldAll(story.events);
+  assert.deepEqual([after.paused, after.hit, after.breakpoints], [true, null, []]);
 });
 
 test("a call stands right of what it needs, and a worker's next plan right of its last", () => {

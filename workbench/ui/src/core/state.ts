@@ -62,6 +62,20 @@ export interface Line {
   state: "queued" | "said" | "taken_back";
 }
 
+/** Where a person wants the run to pause by itself; the fields are those of the command `break_at`. */
+export interface Breakpoint {
+  breakpoint: string;
+  tool?: string;
+  step?: number;
+  text?: string;
+  pattern?: string;
+  flags?: string;
+  ended?: boolean;
+  when?: string;
+  worker?: string;
+  hits: number;
+}
+
 /** Something worth a mark on the timeline. */
 export interface Mark {
   kind: string;
@@ -111,6 +125,9 @@ export interface RunState {
   blocks: Block[];
   frozen: number;
   lines: Line[];
+  breakpoints: Breakpoint[];
+  /** The breakpoint that the run is paused at, and why. */
+  hit: { breakpoint: string; why: string } | null;
   marks: Mark[];
   shown: ShownRow[];
 }
@@ -147,6 +164,8 @@ export function newState(runId = ""): RunState {
     blocks: [],
     frozen: 0,
     lines: [],
+    breakpoints: [],
+    hit: null,
     marks: [],
     shown: [],
   };
@@ -177,6 +196,12 @@ const FOLDERS: { [kind: string]: Folder } = {
     for (const row of event.rows ?? []) state.shown.push({ ...row, library: event.library });
   },
   steered: steered,
+  breakpoint_hit: (state, event) => {
+    const known = state.breakpoints.find((one) => one.breakpoint === event.breakpoint);
+    if (known) known.hits += 1;
+    state.hit ??= { breakpoint: event.breakpoint, why: event.why ?? "" };
+    mark(state, "breakpoint", event.worker ?? "", [event.breakpoint, event.why ?? ""].join(": "));
+  },
   say_queued: sayQueued,
   sampling_changed: (state, event) => {
     laneOf(state, event.worker).sampling = event.sampling ?? {};
@@ -228,6 +253,17 @@ export function callLabel(call: Call): string {
 
 export function callOutcome(call: Call): string {
   return call.state === "succeeded" ? call.text : call.error || call.text;
+}
+
+/** A breakpoint's condition in words. */
+export function breakpointText(one: Breakpoint): string {
+  const of = one.worker ? ` of ${one.worker}` : "";
+  if (one.tool !== undefined) return `before ${one.tool === "*" ? "any call" : one.tool}${of}`;
+  if (one.step !== undefined) return `after step ${one.step}`;
+  if (one.pattern !== undefined) return `at /${one.pattern}/${one.flags ?? ""}${of}`;
+  if (one.text !== undefined) return `at "${one.text}"${of}`;
+  if (one.when !== undefined) return `when ${one.when}`;
+  return `when ${one.worker ?? "a worker"} has ended`;
 }
 
 const ENDED: ReadonlySet<string> = new Set(["finished", "stopped", "out_of_budget", "failed"]);
@@ -455,6 +491,11 @@ function approvalGiven(state: RunState, event: RunEvent): void {
 function steered(state: RunState, event: RunEvent): void {
   if (event.command === "pause") state.paused = true;
   if (event.command === "resume") state.paused = false;
+  if (event.command === "resume" || event.command === "step") state.hit = null;
+  if (event.command === "break_at") state.breakpoints.push({ ...event.arguments, hits: 0 });
+  if (event.command === "remove_breakpoint") {
+    state.breakpoints = state.breakpoints.filter((one) => one.breakpoint !== event.arguments.breakpoint);
+  }
   mark(state, event.command, event.arguments?.worker ?? "", "");
 }
 

@@ -26,7 +26,7 @@ export interface Context {
 }
 
 export const ALL_COMMANDS: ReadonlySet<string> = new Set([
-  "stop", "pause", "resume", "step", "say", "edit_say", "cancel_say", "approve", "reject", "add_worker",
+  "stop", "pause", "resume", "step", "break_at", "remove_breakpoint", "say", "edit_say", "cancel_say", "approve", "reject", "add_worker",
   "retire_worker", "set_sampling",
 ]);
 

@@ -180,6 +180,7 @@ export class RunPanel {
     if (asked) return plural(tr, asked, "%1 call waits for your approval", "%1 calls wait for your approval");
     const ended = state.lanes.filter((lane) => lane.state === "finished").length;
     if (state.status !== "running") return tr("The run has ended: %1", stateName(tr, state.status));
+    if (state.hit) return tr("Paused at %1: %2", state.hit.breakpoint, state.hit.why);
     return state.paused ? tr("The run is paused") : tr("The run goes on, %1 of %2 workers have finished", ended, state.lanes.length);
   }
 
@@ -259,7 +260,7 @@ export class RunPanel {
       return made;
     };
     this.node.append(
-      head, this.banner, this.steering.refusal, this.said, this.task, this.steering.saying, this.steering.queue, this.lanes.node,
+      head, this.banner, this.steering.breaks.hit, this.steering.refusal, this.said, this.task, this.steering.saying, this.steering.queue, this.lanes.node,
       this.scrubber.node, this.forking.node,
       make("div", { class: "wb-pictures" }, [
         section("time", tr("Time and attention"), [this.timeline.node]),

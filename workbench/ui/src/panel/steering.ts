@@ -1,5 +1,5 @@
 /**
- * Stepping in: stop, pause, one step, say something, add a worker; and the lines that wait to be said.
+ * Stepping in: stop, pause, one step, breakpoints, say something, add a worker; and the lines that wait to be said.
  *
  * In: the state (which buttons make sense) and the place's `Actions`. Out: commands. What became of a command is read
  * from the run's events, not assumed; a command that is refused is told in a sentence.
@@ -7,6 +7,7 @@
 
 import type { Line, RunState } from "../core/state.ts";
 import { visible } from "../core/visible.ts";
+import { BreakpointsView } from "./breakpoints.ts";
 import { can, type Context } from "./context.ts";
 import { freshId, make, setAttribute, show, write } from "./dom.ts";
 
@@ -14,6 +15,7 @@ export class Steering {
   readonly buttons = make("div", { class: "wb-row", role: "group" });
   readonly saying = make("form", { class: "wb-row wb-say" });
   readonly queue = make("ul", { class: "wb-queue" });
+  readonly breaks: BreakpointsView;
   readonly refusal = make("div", { class: "wb-refusal", role: "alert", hidden: true });
   private readonly pause = make("button", { type: "button", class: "wb-button" });
   private readonly step = make("button", { type: "button", class: "wb-button" });
@@ -50,7 +52,8 @@ export class Steering {
         this.resume.disabled = false;
       });
     });
-    this.buttons.append(this.pause, this.step, this.add, this.stop, this.resume);
+    this.breaks = new BreakpointsView(context, (command, args) => this.send(command, args));
+    this.buttons.append(this.pause, this.step, this.breaks.node, this.add, this.stop, this.resume);
     this.text = make("input", { type: "text", class: "wb-input", autocomplete: "off" });
     this.layOutSaying();
   }
@@ -67,6 +70,7 @@ export class Steering {
     show(this.stop, running && can(this.context, "stop"));
     show(this.resume, state.status === "interrupted" && isLive && can(this.context, "resume_interrupted"));
     show(this.saying, running && can(this.context, "say"));
+    this.breaks.update(state, running);
     this.offerWorkers(state.lanes.map((lane) => lane.worker));
     this.drawQueue(state.lines.filter((line) => line.state === "queued"), running);
   }
