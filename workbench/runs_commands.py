@@ -21,6 +21,7 @@ from workbench.command_options import AsJson, BreakAtEnd, BreakAtStep, BreakBefo
 from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.run_command import lab_command, leave, run_json, see_through
+from workbench.runs_table import Runs
 from workbench.visible import one_line, visible
 
 if TYPE_CHECKING:
@@ -30,22 +31,30 @@ runs = typer.Typer(no_args_is_help=True, help="Runs that are kept in the log.")
 
 
 @runs.command("list")
-def list_runs(as_json: AsJson = False) -> None:
-    """All runs, newest first."""
-    found = RunLog().runs()
+def list_runs(
+    search: Annotated[str, typer.Option(help="Only runs with this in their id, task, model, status or answer.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    sort: Annotated[str, typer.Option(metavar="COLUMN", help="Such as tokens_per_s; the greatest first.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """All runs, newest first; with --json all their figures."""
+    found = Runs.of(RunLog(), search, None if sort else limit)
+    found = found.sort(sort, reverse=True)[:limit] if sort else found
     if as_json:
-        print(json.dumps([asdict(summary) for summary in found], ensure_ascii=False))
+        print(json.dumps(found.to_json(), ensure_ascii=False))
         return
     # A run's id is what the other commands ask for: it is never cut, and where no terminal is, nothing is.
     id_width = max((len(one.run_id) for one in found), default=0)
     whole, cut = Column("run", min_width=id_width, no_wrap=True), Column("task", no_wrap=True)
-    table = Table(whole, "status", "steps", "tokens", "model", cut)
+    table = Table(whole, "status", "steps", "tokens", "calls", "seconds", "model", cut)
     for one in found:
-        task = one_line(one.task, 60)
-        table.add_row(one.run_id, one.status, str(one.steps), str(one.tokens), one_line(one.model, 24), task)
+        task, seconds = one_line(one.task, 60), "" if one.wall_s is None else f"{one.wall_s:.1f}"
+        calls = "" if one.calls is None else str(one.calls)
+        figures = (str(one.steps), str(one.tokens), calls, seconds)
+        table.add_row(one.run_id, one.status, *figures, one_line(one.model, 24), task)
     console = Console()
     if not console.is_terminal:
-        console.width = id_width + 130
+        console.width = id_width + 150
     console.print(table if found else "There are no runs yet: start one with workbench run.", markup=False)
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from workbench.evaluate_problems import Check, Evaluation, Given
     from workbench.rehearsal import Past
     from workbench.replay import Proof
+    from workbench.runs_table import Runs
 
 EngineKind = Literal["thread", "process", "auto"]
 Breaks = Breakpoint | Mapping[str, Any] | Predicate | Sequence[Breakpoint | Mapping[str, Any] | Predicate]
@@ -311,6 +312,13 @@ class Workbench:
         if self._process is not None and self._process.place.is_held():
             self._process.call("settle", SETTLE_S)
         return self.library.concepts
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of the log, the newest first, as a table of figures: `bench.runs.where(status="solved")`."""
+        from workbench.runs_table import Runs
+
+        return Runs.of(self.log)
 
     def learn_concepts(self, *runs: str) -> Proposal:
         """Concepts that these runs teach, by default all that were solved: to be looked at, then `apply`."""

@@ -164,6 +164,9 @@ def test_a_step_from_a_breakpoint_is_one_step(bench: Workbench) -> None:
     run = bench.run("What is 3+4?", break_at=[{"step": 4}])
     assert run.next_break(LIMIT_S) is not None
     run.step()
+    events = run.events()
+    next(one for one in events if isinstance(one.payload, ev.TokensAdded) and one.payload.step == 5)
+    next(one for one in events if isinstance(one.payload, ev.WorkerStateChanged) and one.payload.state == "paused")
     with pytest.raises(LogTimeout, match="No breakpoint has paused"):
         run.next_break(0.5)
     assert run.view().steps == 5
