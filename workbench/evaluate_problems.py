@@ -115,7 +115,8 @@ class Evaluation:
         failed = f", {told['failed']} failed" if told["failed"] else ""
         return (
             f"{told['right']:.3f} right ({low:.3f} to {high:.3f}; n = {told['problems']}{failed}), "
-            f"{told['steps']:g} steps, {told['tokens']:g} tokens and {told['calls']:g} calls a problem"
+            f"{_mean(told['steps'], 'step')}, {_mean(told['tokens'], 'token')} "
+            f"and {_mean(told['calls'], 'call')} a problem"
         )
 
     def __iter__(self) -> Iterator[Judged]:
@@ -231,6 +232,10 @@ def _judged(bench: Workbench, problem: Problem, run: Run, check: Check) -> Judge
         problem.text, problem.answer, summary.answer, score, run.id, summary.status, summary.steps, summary.tokens,
         calls, wall_s, visible(error),
     )  # fmt: skip
+
+
+def _mean(mean: float, thing: str) -> str:
+    return f"{mean:g} {thing}" if mean == 1 else f"{mean:g} {thing}s"
 
 
 def _score(value: bool | float) -> float:

@@ -39,7 +39,7 @@ from workbench.recall import CONCEPT_TOKENS, CONCEPTS, MORE_TOOLS
 from workbench.remembering import LEARN_EVERY, Remembering
 from workbench.run_memory import RunMemory
 from workbench.steering import HOLDING, Steerable, Steering
-from workbench.widget import display_run, mimebundle
+from workbench.widget import display_run, mimebundle, with_log
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
 
@@ -181,7 +181,7 @@ class Run(Readable, Steerable):
         return f"<Run {self.id}: {self.status}>"
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
-        return mimebundle(self)
+        return with_log(mimebundle(self), self.id, self._log.path, in_kernel=True)
 
     def _ipython_display_(self, **_: Any) -> None:
         display_run(self, self._repr_mimebundle_())

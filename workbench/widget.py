@@ -10,14 +10,17 @@ for the picture, `static_view` draws it, `front_end` knows the bundle; runs disp
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 from workbench import front_end, static_view
+from workbench.engine.client import has_server
 from workbench.errors import WorkbenchError
 from workbench.event_json import to_json
 from workbench.events import Event
+from workbench.paths import log_path
 from workbench.projection import RunView
 from workbench.snapshot import snapshot
 from workbench.steering import COMMANDS
@@ -168,6 +171,18 @@ def mimebundle(run: RunHandle) -> Any:
     return _with_picture(made(run)._repr_mimebundle_(), picture(look.latest()))
 
 
+def with_log(shown: Any, run_id: str, log: Path, *, in_kernel: bool) -> Any:
+    """Where the server's log holds the run: what lets JupyterLab's extension show it from there, through restarts of
+    the kernel and reloads of the page; one that a kernel does only once that has gone, and its widget with it."""
+    from workbench.stored import RUN_TYPE
+
+    if not has_server() or log != log_path():
+        return shown
+    data, *metadata = shown if isinstance(shown, tuple) else (shown,)
+    data = {**data, RUN_TYPE: {"run_id": run_id, **({"in_kernel": True} if in_kernel else {})}}
+    return (data, *metadata) if metadata else data
+
+
 def display_run(run: RunHandle, shown: Any) -> None:
     """Display what `mimebundle` made; once the run has ended, its picture is put in the place of that of the beginning.
 
@@ -202,6 +217,11 @@ def run_widget(run: RunHandle) -> Any:
 def picture(snap: dict[str, Any]) -> dict[str, str]:
     """A snapshot as HTML and as text."""
     return {"text/html": static_view.run_html(snap), "text/plain": static_view.run_text(snap)}
+
+
+def picture_of(events: Iterable[Event]) -> dict[str, str]:
+    """The picture of a run of which there will be no more events."""
+    return picture(snapshot(RunView.of(events).interrupted(), LANE_CHARS))
 
 
 def _with_picture(shown: Any, pictured: dict[str, str]) -> Any:

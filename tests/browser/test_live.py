@@ -236,11 +236,65 @@ def test_the_panels_export_opens_as_a_notebook_that_shows_the_run(lab: Lab, at_l
     step(panel, 1)
     press(panel, "Stop")
     panel.locator(".wb-status[data-status='stopped']").wait_for()
-    press(panel, "Export as notebook")
+    panel.locator(".wb-export summary").click()
+    press(panel, "Notebook (.ipynb)")
+    assert panel.locator(".wb-export[open]").count() == 0
     shown = at_lab.locator(".jp-Notebook .wb-run")
     shown.locator(".wb-lane").first.wait_for()
     assert shown.locator(".wb-status[data-status='stopped']").count() == 1
     assert (lab.root / f"run-{endless_run}.ipynb").is_file()
+    for form, name in (("html", "Export run as web page"), ("json", "Export run as OpenTelemetry trace")):
+        assert (
+            at_lab.evaluate("(format) => jupyterapp.commands.label('agent-workbench:export-run', { format })", form)
+            == name
+        )
+        execute(at_lab, "agent-workbench:export-run", runId=endless_run, format=form)
+        assert (lab.root / f"run-{endless_run}.{form}").is_file()
+
+
+def test_a_menu_closes_on_escape_with_its_focus_kept_and_when_something_else_is_used(
+    lab: Lab, at_lab: Any, endless_run: str
+) -> None:
+    panel = panel_of(at_lab, endless_run)
+    step(panel, 1)
+    summary, opened = panel.locator(".wb-export summary"), panel.locator(".wb-export[open]")
+    summary.focus()
+    at_lab.keyboard.press("Enter")
+    opened.wait_for()
+    at_lab.keyboard.press("Tab")
+    assert at_lab.evaluate("document.activeElement.textContent") == "Notebook (.ipynb)"
+    at_lab.keyboard.press("Escape")
+    opened.wait_for(state="detached")
+    assert at_lab.evaluate("document.activeElement.textContent") == "Export"
+    summary.click()
+    panel.locator(".wb-say").get_by_label("Say").click()
+    opened.wait_for(state="detached")
+    lab.api(f"runs/{endless_run}/control", {"command": "stop"})
+
+
+def test_a_run_is_started_with_words_and_names_of_ones_own(lab: Lab, at_lab: Any, endless: str) -> None:
+    execute(at_lab, "agent-workbench:new-run")
+    form = at_lab.locator(".wb-new")
+    form.get_by_label("Model").fill(endless)
+    form.get_by_text("Own words and names").click()
+    form.get_by_label("All of these from a file").set_input_files(
+        {"name": "words.json", "mimeType": "application/json", "buffer": b'{"names": ["Ann", "Ben"], "closing": "So?"}'}
+    )
+    form.get_by_label("Rules, told before the task").fill("{names} whistle.")
+    assert form.get_by_label("Names of the workers").input_value() == "Ann, Ben"
+    written = form.get_by_label("Other words, as JSON").input_value()
+    form.get_by_label("Other words, as JSON").fill("{")
+    press(form, "Start the run")
+    form.locator(".wb-refusal", has_text="Other words: this is not JSON").wait_for()
+    form.get_by_label("Other words, as JSON").fill(written)
+    press(form, "Start the run")
+    panel = at_lab.locator(".wb-main:has(.wb-lane)")
+    panel.locator(".wb-name", has_text="Ben").wait_for()
+    press(panel, "Stop")
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+    run_id = lab.api("runs?limit=1")["runs"][0]["run_id"]
+    started = RunLog(log_path(lab.data)).events(run_id)[0].payload
+    assert started.settings["prompting"] == {"closing": "So?", "names": ["Ann", "Ben"], "rules": "{names} whistle."}
 
 
 def test_two_tabs_show_one_run_one_of_them_without_websockets(

@@ -8,7 +8,9 @@ from typing import Any
 
 import nbformat
 from lab_server import Lab, execute, open_lab, press
+from staged_runs import worksheet
 
+PICTURE = "jupyterapp.shell.currentWidget.content.model.cells.get(0).outputs.get(0).data['text/plain']"
 KERNEL_S = 90
 """How long a kernel may take for anything: on a busy machine, importing torch is slow."""
 
@@ -78,8 +80,29 @@ def test_a_run_of_the_engine_goes_on_in_its_widget_through_a_restart_and_is_atta
 
     panel = executed(page)
     panel.locator(".wb-card[data-state='rejected']", has_text="is_prime").wait_for()
+    execute(page, "docmanager:save")
+    page.reload()
     press(panel, "Stop")
     panel.locator(".wb-status[data-status='stopped']").wait_for()
+    page.wait_for_function(f"() => {PICTURE}.startsWith('stopped')")
+
+
+def test_a_run_of_a_kernel_that_has_gone_with_its_widget_is_shown_from_the_log(lab: Lab, page: Any) -> None:
+    run_id = lab.record(worksheet(2))
+    output = nbformat.v4.new_output(
+        "display_data",
+        {
+            "application/vnd.agent-workbench.run+json": {"run_id": run_id, "in_kernel": True},
+            "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": "gone"},
+            "text/plain": "running",
+        },
+    )
+    cell = nbformat.v4.new_code_cell("run", outputs=[output])
+    made = nbformat.v4.new_notebook(cells=[cell])
+    nbformat.write(made, lab.root / "gone.ipynb")
+    open_lab(lab, page, secrets.token_hex(4), "/tree/gone.ipynb")
+    page.locator(".jp-OutputArea .wb-status[data-status='solved']").wait_for()
+    page.wait_for_function(f"() => {PICTURE}.startsWith('solved')")
 
 
 def test_a_call_is_approved_over_the_kernels_comm_and_a_widget_says_that_its_kernel_is_gone(

@@ -62,6 +62,8 @@ def test_figures_are_means_of_a_problem(found: Evaluation) -> None:
     assert told["tokens"] == round(sum(row.tokens for row in found) / 4, 2)
     assert found.summary in str(found)
     assert "0.750 right" in found.summary
+    one = Judged("What is 1 + 1?", "2", "2", 1.0, "run", "solved", 1, 1, 1, 0.1, "")
+    assert Evaluation((one,), {}).summary.endswith("1 step, 1 token and 1 call a problem")
 
 
 def test_a_check_of_your_own_sees_the_run_and_gives_a_score(bench: Workbench) -> None:

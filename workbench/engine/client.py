@@ -32,9 +32,13 @@ WISH: Final = "WORKBENCH_ENGINE"
 def default_kind() -> str:
     """Where a notebook's runs work if nobody says: "process" in a kernel of a Jupyter server that has the workbench's
     extension, which leaves that word in the environment; "thread" in every other process."""
+    return "process" if has_server() and os.environ.get(WISH) == "process" else "thread"
+
+
+def has_server() -> bool:
+    """Whether this is a kernel of a Jupyter server that has the workbench's extension."""
     kernel = sys.modules.get("ipykernel.kernelapp")
-    in_kernel = kernel is not None and kernel.IPKernelApp.initialized()
-    return "process" if in_kernel and os.environ.get(WISH) == "process" else "thread"
+    return kernel is not None and kernel.IPKernelApp.initialized() and WISH in os.environ
 
 
 class EngineClient:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import events as ev
 from workbench.breakpoints import Breakpoint, Predicate, sendable
-from workbench.engine.client import EngineClient, default_kind
+from workbench.engine.client import EngineClient
 from workbench.errors import UsageError, WorkbenchError
 from workbench.log import RunLog
-from workbench.paths import log_path
 from workbench.reading import Readable
 from workbench.steering import Steerable
-from workbench.widget import display_run, mimebundle
+from workbench.widget import display_run, mimebundle, with_log
 
 if TYPE_CHECKING:
     from workbench.call_values import Pending
@@ -129,15 +128,7 @@ class RemoteRun(Readable, Steerable):
         return f"<Run {self.id}: {self.status}>"
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
-        from workbench.stored import RUN_TYPE
-
-        shown = mimebundle(self)
-        if default_kind() == "process" and self._log.path == log_path():
-            # JupyterLab's extension shows the run from the server's log, through restarts of the kernel and reloads.
-            data, *metadata = shown if isinstance(shown, tuple) else (shown,)
-            data = {**data, RUN_TYPE: {"run_id": self.id}}
-            shown = (data, *metadata) if metadata else data
-        return shown
+        return with_log(mimebundle(self), self.id, self._log.path, in_kernel=False)
 
     def _ipython_display_(self, **_: Any) -> None:
         display_run(self, self._repr_mimebundle_())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -60,6 +61,7 @@ _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
 TASK_CHARS = 300
 PROVE_S = 600.0
 FORK_S = 60.0
+LIVING = ("busy", "starting", "ready")
 
 
 class Desk:
@@ -78,9 +80,15 @@ class Desk:
         return self._engines.setdefault(model, EngineClient(model, self.data_dir))
 
     def status(self) -> dict[str, Any]:
-        """How the engine is that was last asked for; where that does nothing, one that works, or at least is there."""
-        others = (self.engine(model).status() for model in models_at(self.data_dir) if model != self.model)
-        return {"version": version("agent-workbench"), "engine": most_telling(self.engine().status(), others)}
+        """engine: how the one is that was last asked for; where that does nothing, one that works, or at least is
+        there. engines: all that are there, that one first."""
+        models = list(dict.fromkeys([self.model, *models_at(self.data_dir)]))
+        with ThreadPoolExecutor(len(models)) as asking:  # one that is too busy to answer holds up no other
+            asked, *others = asking.map(lambda model: self.engine(model).status(), models)
+        first = most_telling(asked, others)
+        there = [one for one in (asked, *others) if one is not first and one["state"] in LIVING]
+        engines = [first, *there] if first["state"] != "absent" else there
+        return {"version": version("agent-workbench"), "engine": first, "engines": engines}
 
     def command_engine(self, action: str, model: str = "") -> dict[str, Any]:
         """start, restart or stop; raises UsageError, EngineError."""
@@ -148,8 +156,14 @@ class Desk:
         engine = self.engine(run.model).status()
         return run_id in engine.get("runs", [run_id] if engine["state"] == "busy" else [])
 
+    def picture(self, run_id: str) -> dict[str, str]:
+        """A run that has ended, as HTML and as text."""
+        from workbench.widget import picture_of
+
+        return picture_of(self.log.events(run_id))
+
     def export(self, run_id: str, path: Path) -> Path:
-        """Write a run as a notebook or a page; a name that is taken gets a number."""
+        """Write a run as a notebook, a page or a trace; a name that is taken gets a number."""
         from workbench.export import export_run
 
         events = self.log.events(run_id)

@@ -23,6 +23,8 @@ from workbench.server.desk import OURS, Desk, explained, row
 
 MOST_ROWS = 500
 MOST_EVENTS = 5000
+FORMS = ("ipynb", "html", "json")
+"""As what a run can be exported: a notebook, a page, an OpenTelemetry trace."""
 
 
 class WorkbenchHandler(APIHandler):
@@ -184,15 +186,15 @@ class ProveHandler(WorkbenchHandler):
 
 
 class ExportHandler(WorkbenchHandler):
-    """A run as a notebook or a page, under the folder that the server shows."""
+    """A run as a notebook, a page or a trace, under the folder that the server shows."""
 
     @authenticated
     @authorized
     async def post(self, run_id: str) -> None:
         given = self.body()
         form = str(given.get("format", "ipynb"))
-        if form not in ("ipynb", "html"):
-            raise UsageError(f"A run is exported as ipynb or html; not as {form!r}.")
+        if form not in FORMS:
+            raise UsageError(f"A run is exported as {', '.join(FORMS[:-1])} or {FORMS[-1]}; not as {form!r}.")
         root = Path(self.settings.get("server_root_dir") or ".").expanduser().resolve()
         name = str(given.get("path") or f"run-{run_id}.{form}")
         if "\0" in name:  # asking where it lies would be an error already
@@ -202,6 +204,15 @@ class ExportHandler(WorkbenchHandler):
             raise UsageError(f"The path must end in .{form} and lie in the folder that JupyterLab shows.")
         written = await self.desk.reading(self.desk.export, run_id, path)
         self.answer({"path": written.relative_to(root).as_posix()})
+
+
+class PictureHandler(WorkbenchHandler):
+    """What a notebook shows of a run where nothing is live, as it is now."""
+
+    @authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        self.answer(await self.desk.reading(self.desk.picture, run_id))
 
 
 class LibraryHandler(WorkbenchHandler):

@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from workbench.engine.client import EngineClient
 from workbench.engine.service import _plain
 from workbench.errors import EngineError, UsageError
 from workbench.log import RunLog
-from workbench.server.desk import most_telling
+from workbench.server.desk import Desk, most_telling
 
 FOR_EVER = (
     ["# Alice\n", "tick ", "tick "],
@@ -238,6 +239,23 @@ async def test_a_run_is_forked_resumed_and_compared_over_rest(
     assert {pair["name"] for pair in found["workers"]} == {"Alice", "Bob"}
     proof = await post(jp_fetch, "runs", child, "prove")
     assert proof["proved"], proof
+
+
+def test_all_engines_that_are_there_are_told_and_none_that_is_not(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert desk.status()["engines"] == []
+    engines = [EngineClient(str(save(tmp_path / name, ["tick "])), tmp_path) for name in ("one", "two", "three")]
+    try:
+        for engine in engines:
+            engine.start()
+        os.kill(engines[2].status()["pid"], signal.SIGKILL)
+        while engines[2].place.is_held():
+            time.sleep(0.02)
+        told = {one["model"]: one["state"] for one in desk.status()["engines"]}
+        assert told == {str(tmp_path / "one"): "ready", str(tmp_path / "two"): "ready"}
+    finally:
+        for engine in engines:
+            engine.stop()
 
 
 def test_the_engine_that_works_is_shown_rather_than_an_idle_one() -> None:

@@ -24,6 +24,16 @@ async def test_a_run_is_written_beside_what_is_there_already(jp_fetch: Any, jp_r
     assert (first, second) == ("run-one.ipynb", "run-one-2.ipynb")
     assert json.loads((jp_root_dir / first).read_text())["nbformat"] == 4
     assert (jp_root_dir / await export(jp_fetch, run_id, format="html")).read_text().startswith("<!")
+    trace = await export(jp_fetch, run_id, format="json")
+    assert trace == "run-one.json"
+    assert json.loads((jp_root_dir / trace).read_text())["resourceSpans"]
+
+
+async def test_a_run_that_has_ended_is_given_as_the_picture_that_a_notebook_keeps(jp_fetch: Any, log: RunLog) -> None:
+    run_id = record(log, worksheet(), "one")
+    found = json.loads((await jp_fetch("workbench", "api", "runs", run_id, "picture")).body)
+    assert sorted(found) == ["text/html", "text/plain"]
+    assert found["text/plain"].startswith("solved")
 
 
 @pytest.mark.parametrize("body", [{"path": "../out.ipynb"}, {"path": "run.py"}, {"format": "exe"}], ids=str)

@@ -24,7 +24,10 @@ export interface EngineStatus {
 
 export interface Status {
   version: string;
+  /** The one to be shown first. */
   engine: EngineStatus;
+  /** All that are there, that one first. */
+  engines: EngineStatus[];
 }
 
 export interface RunRow {

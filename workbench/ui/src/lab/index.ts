@@ -7,19 +7,16 @@ import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } fro
 import { ICommandPalette, IThemeManager, MainAreaWidget, Notification, WidgetTracker } from "@jupyterlab/apputils";
 import { ILauncher } from "@jupyterlab/launcher";
 import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
-import type { IRenderMime } from "@jupyterlab/rendermime-interfaces";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
-import { Widget } from "@lumino/widgets";
 import { serverActions, type Context, type Translate } from "../panel/context.ts";
-import { make } from "../panel/dom.ts";
 import { RunPanel } from "../panel/panel.ts";
-import { showRun } from "../static.ts";
 import type { PageWorkbench } from "../widget.ts";
 import labStyle from "../../style/lab.css";
 import runStyle from "../../style/run.css";
 import { IWorkbench, Workbench } from "./api.ts";
+import { CellRun, RUN_TYPE, type Server } from "./cellrun.ts";
 import { CompareWidget } from "./compare.ts";
 import { icon } from "./icon.ts";
 import { actionsOf, EngineAwareTransport, NewRun, RunWidget, type Defaults } from "./mainpanel.ts";
@@ -28,16 +25,13 @@ import { StatusItem } from "./status.ts";
 
 const STATUS_MS = 1000;
 const DEFAULTS: Defaults = { model: "embedded", workers: 2, layout: "contiguous", temperature: 0, attention: true };
-/** The MIME type under which an exported notebook carries a run's events. */
-const RUN_TYPE = "application/vnd.agent-workbench.run+json";
-
 function translateWith(translator: ITranslator | null): Translate {
   const bundle = (translator ?? nullTranslator).load("agent_workbench");
   return (text, ...args) => bundle.__(text, ...args.map(String));
 }
 
-function contextFor(app: JupyterFrontEnd, api: IWorkbench, tr: Translate, runId: string): Context {
-  return { tr, actions: actionsOf(api, app.commands, runId) };
+function contextFor(app: JupyterFrontEnd, api: IWorkbench, tr: Translate, runId: string, inCell = true): Context {
+  return { tr, actions: actionsOf(api, app.commands, runId, inCell) };
 }
 
 const server: JupyterFrontEndPlugin<IWorkbench> = {
@@ -114,7 +108,7 @@ const panel: JupyterFrontEndPlugin<void> = {
           shell.activateById(there.id);
           return there;
         }
-        const content = new RunWidget(runId, contextFor(app, api, tr, runId), () => new EngineAwareTransport(api), themes);
+        const content = new RunWidget(runId, contextFor(app, api, tr, runId, false), () => new EngineAwareTransport(api), themes);
         const widget = new MainAreaWidget({ content });
         widget.toolbar.hide();
         widget.id = `agent-workbench-run-${runId}-area`;
@@ -137,11 +131,12 @@ const panel: JupyterFrontEndPlugin<void> = {
       },
     });
     commands.addCommand("agent-workbench:export-run", {
-      label: tr("Export run as notebook"),
+      label: (args) => ({ html: tr("Export run as web page"), json: tr("Export run as OpenTelemetry trace") })[String(args.format)] ?? tr("Export run as notebook"),
+      isEnabled: (args) => args.runId !== undefined || current() !== null,
       execute: async (args) => {
         const runId = String(args.runId ?? current()?.runId ?? "");
         try {
-          const { path } = await api.post(`runs/${encodeURIComponent(runId)}/export`, { format: "ipynb" });
+          const { path } = await api.post(`runs/${encodeURIComponent(runId)}/export`, { format: args.format ?? "ipynb" });
           await commands.execute("docmanager:open", { path });
         } catch (error) {
           Notification.error(tr("The run was not exported: %1", (error as Error).message), { autoClose: false });
@@ -167,6 +162,7 @@ const panel: JupyterFrontEndPlugin<void> = {
     for (const command of ["new-run", "export-run", "pause", "stop", "say", "show-sidebar"]) {
       palette?.addItem({ command: `agent-workbench:${command}`, category, args: { isPalette: true } });
     }
+    for (const format of ["html", "json"]) palette?.addItem({ command: "agent-workbench:export-run", category, args: { isPalette: true, format } });
     launcher?.add({ command: "agent-workbench:new-run", category, rank: 0, categoryRank: 10 });
     if (restorer) {
       void restorer.restore(tracker, {
@@ -198,6 +194,8 @@ const sidebar: JupyterFrontEndPlugin<void> = {
       ["open-selected", tr("Open"), () => runs.open()],
       ["compare-selected", tr("Compare"), () => runs.compare()],
       ["export-selected", tr("Export as notebook"), () => void app.commands.execute("agent-workbench:export-run", { runId: runs.selected })],
+      ["export-selected-page", tr("Export as web page"), () => void app.commands.execute("agent-workbench:export-run", { runId: runs.selected, format: "html" })],
+      ["export-selected-trace", tr("Export as OpenTelemetry trace"), () => void app.commands.execute("agent-workbench:export-run", { runId: runs.selected, format: "json" })],
       ["delete-selected", tr("Delete"), () => void runs.delete()],
     ];
     for (const [name, label, execute] of selected) app.commands.addCommand(`agent-workbench:${name}`, { label, execute });
@@ -235,42 +233,6 @@ const widgets: JupyterFrontEndPlugin<void> = {
   },
 };
 
-/** A run in a notebook: the events that an export carries, or the run of that name in this server's log, live. */
-class CellRun extends Widget implements IRenderMime.IRenderer {
-  private panel: RunPanel | null = null;
-
-  constructor(private readonly live: ((runId: string, again: () => void) => Promise<RunPanel>) | null) {
-    super();
-  }
-
-  async renderModel(model: IRenderMime.IMimeModel, again = false): Promise<void> {
-    const data = model.data[RUN_TYPE] as any;
-    // The output's picture was renewed at the end of the run; who is looking at the run goes on with that.
-    if (this.panel && data?.run_id && data.run_id === this.panel.history.live.run_id && !again) return;
-    this.panel?.dispose();
-    this.panel = null;
-    if (data?.events || !data?.run_id || !this.live) {
-      this.panel = showRun(this.node, data?.events ?? []);
-      return;
-    }
-    try {
-      const panel = await this.live(String(data.run_id), () => void this.renderModel(model, true));
-      if (this.isDisposed) return panel.dispose();
-      this.panel = panel;
-      this.node.replaceChildren(panel.node);
-      panel.node.classList.add("wb-in-cell");
-    } catch {
-      // Another machine's run, or one that was deleted: what the notebook keeps of it is its picture in letters.
-      this.node.replaceChildren(make("pre", {}, [String(model.data["text/plain"] ?? data.run_id)]));
-    }
-  }
-
-  dispose(): void {
-    this.panel?.dispose();
-    super.dispose();
-  }
-}
-
 const stored: JupyterFrontEndPlugin<void> = {
   id: "agent-workbench:stored-runs",
   description: "Shows the runs that notebooks carry or name.",
@@ -278,14 +240,24 @@ const stored: JupyterFrontEndPlugin<void> = {
   requires: [IRenderMimeRegistry],
   optional: [IWorkbench, ITranslator],
   activate: (app: JupyterFrontEnd, registry: IRenderMimeRegistry, api: IWorkbench | null, translator: ITranslator | null) => {
-    const live = async (workbench: IWorkbench, runId: string, again: () => void): Promise<RunPanel> => {
-      await workbench.get(`runs/${encodeURIComponent(runId)}/log?since=0&limit=1`);
-      const { tr, actions } = contextFor(app, workbench, translateWith(translator), runId);
-      return new RunPanel({ tr, actions: serverActions(actions!, actions!, again) }, new EngineAwareTransport(workbench), runId);
+    const known: Server | null = api && {
+      panel: async (runId, again) => {
+        await api.get(`runs/${encodeURIComponent(runId)}/log?since=0&limit=1`);
+        const { tr, actions } = contextFor(app, api, translateWith(translator), runId);
+        return new RunPanel({ tr, actions: serverActions(actions!, actions!, again) }, new EngineAwareTransport(api), runId);
+      },
+      picture: (runId) => api.get(`runs/${encodeURIComponent(runId)}/picture`),
     };
-    const createRenderer = (): CellRun => new CellRun(api && ((runId, again) => live(api, runId, again)));
     // Before the widget, which a page that is loaded anew has lost when its kernel was restarted.
-    registry.addFactory({ safe: true, mimeTypes: [RUN_TYPE], defaultRank: -10, createRenderer }, -10);
+    const shows = (to: IRenderMimeRegistry, widgets: IRenderMimeRegistry | null): void =>
+      to.addFactory({ safe: true, mimeTypes: [RUN_TYPE], defaultRank: -20, createRenderer: () => new CellRun(known, widgets) }, -20);
+    shows(registry, null);
+    // A notebook has a registry of its own, with the widgets of its kernel.
+    app.docRegistry.addWidgetExtension("Notebook", {
+      createNew: ({ content }: any) => {
+        if (content.rendermime) shows(content.rendermime, content.rendermime);
+      },
+    });
   },
 };
 

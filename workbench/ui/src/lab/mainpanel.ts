@@ -10,8 +10,10 @@ import { SocketTransport } from "../transport/socket.ts";
 import type { Connection, Receiver, Transport } from "../transport/transport.ts";
 import type { IWorkbench } from "./api.ts";
 import { icon } from "./icon.ts";
+import { OwnWords } from "./ownwords.ts";
 
-export function actionsOf(api: IWorkbench, commands: CommandRegistry, runId: string): Actions {
+/** inCell: whether the panel stands in a notebook, which a run that goes on does not take from sight. */
+export function actionsOf(api: IWorkbench, commands: CommandRegistry, runId: string, inCell: boolean): Actions {
   return {
     commands: SERVER_COMMANDS,
     steer: async (command, args = {}) => {
@@ -19,11 +21,11 @@ export function actionsOf(api: IWorkbench, commands: CommandRegistry, runId: str
       if (command !== "fork" && command !== "resume_interrupted") return api.post(`${path}/control`, { command, ...args });
       const answer = await api.post<{ run_id: string }>(`${path}/${command === "fork" ? "fork" : "resume"}`, args);
       api.announceRuns();
-      await commands.execute("agent-workbench:open-run", { runId: answer.run_id, again: command !== "fork" });
+      if (command === "fork" || !inCell) await commands.execute("agent-workbench:open-run", { runId: answer.run_id, again: command !== "fork" });
       return answer;
     },
-    export: async () => {
-      await commands.execute("agent-workbench:export-run", { runId });
+    export: async (format) => {
+      await commands.execute("agent-workbench:export-run", { runId, format });
     },
     open: (other) => void commands.execute("agent-workbench:open-run", { runId: other }),
     restartEngine: async (model) => {
@@ -82,8 +84,9 @@ export class EngineAwareTransport implements Transport {
   private tell(): void {
     if (this.last.steered !== undefined) this.steered = this.last.steered;
     const mayHaveDied = this.steered && !(this.last.kind === "ended" && this.last.finished);
-    const engine = this.api.status?.engine;
-    const engineDied = mayHaveDied && engine?.state === "dead" && engine.model === this.model;
+    const status = this.api.status;
+    const engines = status ? [status.engine, ...(status.engines ?? [])] : [];
+    const engineDied = mayHaveDied && engines.some(({ state, model }) => state === "dead" && model === this.model);
     const told = this.steers ? this.last : { ...this.last, steered: undefined };
     this.receiver?.connection(engineDied && this.last.kind !== "failed" ? { kind: "dead", finished: this.last.kind === "ended" ? false : undefined } : told);
   }
@@ -177,6 +180,7 @@ export class NewRun extends Widget {
     const attention = make("input", { type: "checkbox", checked: defaults.attention });
     const asks = make("input", { type: "checkbox" });
     const guided = make("input", { type: "checkbox", checked: true });
+    const words = new OwnWords(tr);
     const refusal = make("div", { class: "wb-refusal", role: "alert", hidden: true });
     const start = make("button", { type: "submit", class: "wb-button wb-primary" }, [tr("Start the run")]);
     const form = make("form", { class: "wb-new" }, [
@@ -189,10 +193,15 @@ export class NewRun extends Widget {
       ]),
       make("label", { class: "wb-check" }, [attention, tr("Log who attends to whom")]),
       make("label", { class: "wb-check" }, [asks, tr("Ask me before each call of a tool")]),
-      make("label", { class: "wb-check" }, [guided, tr("Calls can only name offered tools and their parameters")]), refusal, make("div", { class: "wb-row" }, [start]),
+      make("label", { class: "wb-check" }, [guided, tr("Calls can only name offered tools and their parameters")]), words.node, refusal, make("div", { class: "wb-row" }, [start]),
     ]);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      const refused = (error: Error): void => {
+        write(refusal, error.message);
+        show(refusal, true);
+        start.disabled = false;
+      };
       start.disabled = true;
       show(refusal, false);
       const settings: { [name: string]: unknown } = {
@@ -202,6 +211,11 @@ export class NewRun extends Widget {
       if (asks.checked) settings.policy = { approval: true };
       if (!guided.checked) settings.guided_calls = false;
       if (budget.value) settings.max_tokens = Number(budget.value);
+      try {
+        settings.prompting = words.given();
+      } catch (error) {
+        return refused(error as Error);
+      }
       api
         .post("runs", { task: task.value, settings })
         .then(async ({ run_id }) => {
@@ -210,11 +224,7 @@ export class NewRun extends Widget {
           await commands.execute("agent-workbench:open-run", { runId: run_id });
           this.dispose();
         })
-        .catch((error: Error) => {
-          write(refusal, error.message);
-          show(refusal, true);
-          start.disabled = false;
-        });
+        .catch(refused);
     });
     this.node.append(make("div", { class: "wb-run" }, [form]));
     api

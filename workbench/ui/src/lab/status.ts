@@ -1,4 +1,4 @@
-/** The engine in the status bar: its state, model, device and memory. A click opens the side bar. */
+/** The engines in the status bar: state, model, device and memory of each. A click opens the side bar. */
 
 import { Widget } from "@lumino/widgets";
 import { visible } from "../core/visible.ts";
@@ -6,8 +6,13 @@ import { modelName, type Translate } from "../panel/context.ts";
 import { make, setAttribute, write } from "../panel/dom.ts";
 import type { EngineStatus, IWorkbench } from "./api.ts";
 
+/** So many stand in the bar; the others in its title. */
+const MOST = 2;
+
 export class StatusItem extends Widget {
   private readonly button: HTMLButtonElement;
+  /** Whether the server has ever answered. */
+  private answered = false;
 
   constructor(
     private readonly tr: Translate,
@@ -29,11 +34,21 @@ export class StatusItem extends Widget {
 
   private draw(): void {
     const { tr } = this;
-    const engine = this.api.status?.engine;
-    const state = engine?.state ?? "absent";
-    write(this.button, tr("Engine: %1", engineText(tr, engine)));
+    const status = this.api.status;
+    if (!status && this.answered) return this.say(tr("Engine: unknown, the server does not answer"), "absent", "");
+    this.answered ||= status !== null;
+    const engines = status?.engines?.length ? status.engines : [status?.engine];
+    const told = engines.map((engine) => engineText(tr, engine));
+    if (engines.length > MOST) told.splice(MOST, engines.length, tr("%1 more", engines.length - MOST));
+    const lines = engines.map((engine) => [engine?.model ?? "", engine?.error || engineText(tr, engine)].filter(Boolean).join(": "));
+    const text = engines.length > 1 ? tr("Engines: %1", told.join("  |  ")) : tr("Engine: %1", told[0]);
+    this.say(text, engines[0]?.state ?? "absent", visible([...lines, tr("Click to open the side bar.")].join("\n")));
+  }
+
+  private say(text: string, state: string, title: string): void {
+    write(this.button, text);
     setAttribute(this.button, "data-state", state);
-    setAttribute(this.button, "title", visible(engine?.error || tr("The workbench's engine. Click to open the side bar.")));
+    setAttribute(this.button, "title", title);
   }
 }
 

@@ -6,13 +6,16 @@ export type Translate = (text: string, ...args: (string | number)[]) => string;
 export const english: Translate = (text, ...args) =>
   text.replace(/%(\d)/g, (_, number) => String(args[Number(number) - 1] ?? ""));
 
+/** What a run is exported as: a notebook, a page, an OpenTelemetry trace. */
+export type Format = "ipynb" | "html" | "json";
+
 /** What can be done to a run from here; where nothing can, the panel only shows. */
 export interface Actions {
   /** Commands of `runs/{id}/control`; the returned promise fails with one sentence. */
   steer(command: string, args?: { [name: string]: unknown }): Promise<unknown>;
   /** Which commands this place offers; the comm of a kernel has fewer than the server. */
   commands: ReadonlySet<string>;
-  export?(format: "ipynb" | "html"): Promise<void>;
+  export?(format: Format): Promise<void>;
   open?(runId: string): void;
   /** The engine of the run's model. */
   restartEngine?(model: string): Promise<void>;

@@ -53,6 +53,26 @@ export function arrange(place: Element, nodes: Element[]): void {
   });
 }
 
+/** A menu that opens and closes as such: Escape closes it, and so does whatever happens elsewhere in the page. */
+export function closesItself(menu: HTMLDetailsElement): void {
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.querySelector("summary")!.focus();
+    event.stopPropagation();
+  });
+  const elsewhere = (event: Event): void => {
+    if (!menu.isConnected || !menu.contains(event.target as Node)) menu.open = false;
+  };
+  // Heard only while it is open: a page holds many menus.
+  menu.addEventListener("toggle", () => {
+    for (const kind of ["pointerdown", "focusin"]) {
+      if (menu.open) document.addEventListener(kind, elsewhere, true);
+      else document.removeEventListener(kind, elsewhere, true);
+    }
+  });
+}
+
 let lastId = 0;
 
 /** An id for this page, to point labels at. */

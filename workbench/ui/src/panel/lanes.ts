@@ -11,7 +11,7 @@ import { isOver, type Call, type RunState } from "../core/state.ts";
 import { visible } from "../core/visible.ts";
 import { Card } from "./card.ts";
 import { can, colourOf, plural, stateName, type Context } from "./context.ts";
-import { make, setAttribute, show, write } from "./dom.ts";
+import { closesItself, make, setAttribute, show, write } from "./dom.ts";
 
 const AT_END_PX = 32;
 
@@ -237,13 +237,7 @@ function workerSettings(context: Context, worker: string): HTMLDetailsElement | 
     body.append(make("button", { type: "button", class: "wb-button", click: retire }, [tr("Retire %1", visible(worker))]));
   }
   details.append(make("summary", { "aria-label": tr("Settings of %1", visible(worker)), title: tr("Settings of %1", visible(worker)) }, ["⋯"]), body);
-  details.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && details.open) {
-      details.open = false;
-      details.querySelector("summary")!.focus();
-      event.stopPropagation();
-    }
-  });
+  closesItself(details);
   return details;
 }
 

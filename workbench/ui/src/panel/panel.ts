@@ -11,9 +11,9 @@ import { tokensPerSecond, wallSeconds, type RunState } from "../core/state.ts";
 import { oneLine, visible } from "../core/visible.ts";
 import type { Connection, Transport } from "../transport/transport.ts";
 import { CacheMap } from "./cachemap.ts";
-import { can, modelName, plural, stateName, type Context } from "./context.ts";
+import { can, modelName, plural, stateName, type Context, type Format } from "./context.ts";
 import { Dag } from "./dag.ts";
-import { freshId, make, NextFrame, setAttribute, show, write } from "./dom.ts";
+import { closesItself, freshId, make, NextFrame, setAttribute, show, write } from "./dom.ts";
 import { ForkForm } from "./fork.ts";
 import { LanesView, running } from "./lanes.ts";
 import { Outcome } from "./outcome.ts";
@@ -46,6 +46,9 @@ export class RunPanel {
   private readonly pictures = new NextFrame(() => this.drawPictures(), PICTURES_MS);
   private readonly resized: ResizeObserver;
   private connection: Connection = { kind: "connecting" };
+  /** Kept when the run has ended, or was interrupted. */
+  readonly ended: Promise<void>;
+  private tellEnd: () => void = () => undefined;
   private moment: number | null = null;
   private parts: { [name: string]: HTMLElement } = {};
 
@@ -58,6 +61,9 @@ export class RunPanel {
     private readonly transport: Transport,
     runId: string,
   ) {
+    this.ended = new Promise((done) => {
+      this.tellEnd = done;
+    });
     const context: Context = { ...given, send: (command, args) => void this.steering.send(command, args) };
     this.context = context;
     this.history = new History(runId);
@@ -119,6 +125,7 @@ export class RunPanel {
     this.connection = connection;
     this.steered = connection.steered ?? this.steered;
     if (connection.finished === false) this.history.interrupted();
+    if (connection.kind === "ended") this.tellEnd();
     this.frame.ask();
   }
 
@@ -232,19 +239,23 @@ export class RunPanel {
     const { tr, actions } = this.context;
     const row = make("div", { class: "wb-row" });
     if (!actions?.export) return row;
-    const button = make("button", { type: "button", class: "wb-button wb-export" }, [tr("Export as notebook")]);
-    button.addEventListener("click", () => {
-      button.disabled = true;
-      actions.export!("ipynb")
-        .catch((error: Error) => {
+    const menu = make("details", { class: "wb-menu wb-export" });
+    const choice = (format: Format, text: string): HTMLElement => {
+      const button = make("button", { type: "button", class: "wb-button" }, [text]);
+      button.addEventListener("click", () => {
+        menu.open = false;
+        menu.querySelector("summary")!.focus();
+        actions.export!(format).catch((error: Error) => {
           write(this.steering.refusal, error.message);
           show(this.steering.refusal, true);
-        })
-        .finally(() => {
-          button.disabled = false;
         });
-    });
-    row.append(button);
+      });
+      return button;
+    };
+    const choices = [choice("ipynb", tr("Notebook (.ipynb)")), choice("html", tr("Web page (.html)")), choice("json", tr("OpenTelemetry trace (.json)"))];
+    menu.append(make("summary", { class: "wb-button" }, [tr("Export")]), make("div", { class: "wb-popover" }, choices));
+    closesItself(menu);
+    row.append(menu);
     return row;
   }
 
