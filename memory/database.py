@@ -38,7 +38,10 @@ def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """A connection that changes nothing, to a library that may not be written; raises where it cannot be read so."""
     connection = sqlite_frame.connect_to_read(path, busy_timeout_s)
     try:
-        if sqlite_frame.schema_version(connection, SCHEMA) < len(MIGRATIONS):
+        version = sqlite_frame.schema_version(connection, SCHEMA)
+        if version == 0:  # a file that was just begun
+            raise _unwritable(path, "it has not been made yet")
+        if version < len(MIGRATIONS):
             raise LibraryUnwritable(
                 f"The library {path} was written by an older version, and cannot be brought up to date where it cannot "
                 "be written: allow writing in its folder, or copy the library to another one."

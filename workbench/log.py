@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.database import can_be_read, connect, connect_to_read, damaged, prepare, transaction, translated
-from workbench.errors import LogTimeout, LogUnwritable, RunNotFound, UsageError
+from workbench.errors import LogError, LogFull, LogTimeout, LogUnwritable, RunNotFound, UsageError
 from workbench.event_json import decode_fields
 from workbench.events import EndStatus, Event, Origin, WorkerAdded
 from workbench.paths import log_path
@@ -69,15 +69,15 @@ def new_run_id(time_s: float | None = None) -> str:
 
 class RunLog:
     """The log in the file `path`, by default the one in the data folder; made when it is not there. Where it cannot be
-    written (a disk that is read-only, a colleague's folder) it can be read."""
+    written (a disk that is full or read-only, a colleague's folder) it can be read."""
 
     def __init__(self, path: Path | None = None, *, busy_timeout_s: float = 5.0) -> None:
         self.path = (path or log_path()).absolute()
         self._busy_timeout_s = busy_timeout_s
-        self._unwritable: LogUnwritable | None = None
+        self._unwritable: LogError | None = None
         try:
             prepare(self.path, busy_timeout_s)
-        except LogUnwritable as error:
+        except (LogUnwritable, LogFull) as error:
             if not can_be_read(self.path, busy_timeout_s):
                 raise
             self._unwritable = error
@@ -205,7 +205,8 @@ class RunLog:
 
     def _check_writable(self) -> None:
         if self._unwritable is not None:
-            raise self._unwritable
+            prepare(self.path, self._busy_timeout_s)  # there may be room again
+            self._unwritable = None
 
     def _lock_path(self, run_id: str) -> Path:
         return self.path.parent / "locks" / run_id

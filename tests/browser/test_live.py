@@ -290,9 +290,8 @@ def test_a_run_is_started_with_words_and_names_of_ones_own(lab: Lab, at_lab: Any
     press(form, "Start the run")
     panel = at_lab.locator(".wb-main:has(.wb-lane)")
     panel.locator(".wb-name", has_text="Ben").wait_for()
-    press(panel, "Stop")
-    panel.locator(".wb-status[data-status='stopped']").wait_for()
     run_id = lab.api("runs?limit=1")["runs"][0]["run_id"]
+    lab.finished(run_id)  # the model knows no worker of that name
     started = RunLog(log_path(lab.data)).events(run_id)[0].payload
     assert started.settings["prompting"] == {"closing": "So?", "names": ["Ann", "Ben"], "rules": "{names} whistle."}
 
@@ -321,7 +320,7 @@ def test_a_run_goes_on_while_the_server_is_restarted_and_its_panel_comes_back(
         panel.locator(".wb-banner[data-kind='lost']").wait_for()
     finally:
         lab.start()
-    panel.locator(".wb-banner").wait_for(state="hidden")
+    panel.locator(".wb-banner[data-kind='lost']").wait_for(state="hidden")
     lab.api(f"runs/{endless_run}/control", {"command": "step"})
     panel.locator(".wb-step", has_text="of 1").wait_for()
     lab.api(f"runs/{endless_run}/control", {"command": "stop"})

@@ -571,6 +571,35 @@ except LogError as error:
     assert child.line() == "LogFull"
 
 
+def test_a_log_on_a_disk_without_any_space_is_read_and_is_written_again_once_there_is_some(
+    tmp_path: Path, start: Start
+) -> None:
+    child = start(
+        """
+with RunLog(path).open_run("run-1", "task", "model") as writer:
+    writer.append(finished())
+try:
+    with open(path.parent / "ballast", "wb") as ballast:
+        while True:
+            ballast.write(b"x" * 4096)
+            ballast.flush()
+except OSError:
+    pass
+log = RunLog(path)
+found = [run.run_id for run in log.runs()]
+try:
+    log.delete("run-1")
+except LogError as error:
+    found.append(type(error).__name__)
+(path.parent / "ballast").unlink()
+log.delete("run-1")
+say(json.dumps([*found, len(log.runs())]))
+""",
+        under=under_own_mounts(f"mount -t tmpfs -o size=1m tmpfs '{tmp_path}'"),
+    )
+    assert json.loads(child.line()) == ["run-1", "LogFull", 0]
+
+
 def test_a_file_size_limit_is_reported_and_keeps_what_was_committed(log: RunLog, start: Start) -> None:
     child = start(
         """
