@@ -138,7 +138,7 @@ class Collaboration:
         header, ids = self._first_header(name)
         self.space.add_worker(name, ids, self.brief.budget)
         self._closing_room = None
-        self._samplers[name] = Sampler(for_worker(sampling or self.brief.sampling, len(self._samplers)))
+        self._samplers[name] = Sampler(for_worker(sampling or self.brief.sampling_of(name), len(self._samplers)))
         self._texts[name] = TextOf(self.engine.tokenizer)
         self._step_text[name], self._since_check[name], self._written[name] = "", 0, []
         self._injected(name, header, ids, "header")
@@ -381,6 +381,8 @@ class Collaboration:
     def _first_header(self, name: str) -> tuple[str, list[int]]:
         everyone = list(dict.fromkeys([*self.brief.workers, *self.space.workers, name]))
         header = self.words.begin(name, everyone)
+        if line := self.brief.instructions.get(name):
+            header = f"{header}{line}\n\n"
         return header, self._encode(header)
 
     def _step_head(self, name: str, step: int) -> list[int]:

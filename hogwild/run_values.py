@@ -6,6 +6,7 @@ guides (`workbench.guides`) says what may be chosen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,7 +34,8 @@ class Happening:
 class Brief:
     """What a collaboration is given. items: how many items the task lists, 0 if it is no list. tools: a line each, and
     their schemas. budget: tokens per worker; run_budget: tokens of all workers together; None for no limit. concepts:
-    what may help, as text."""
+    what may help, as text. own: how some workers sample, by name; instructions: a line at the beginning of what some
+    write."""
 
     task: str
     workers: tuple[str, ...]
@@ -44,6 +46,12 @@ class Brief:
     run_budget: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     concepts: str = ""
+    own: Mapping[str, Sampling] = field(default_factory=dict)
+    instructions: Mapping[str, str] = field(default_factory=dict)
+
+    def sampling_of(self, worker: str) -> Sampling:
+        """How a worker of that name begins to sample."""
+        return self.own.get(worker, self.sampling)
 
 
 class Guide(Protocol):

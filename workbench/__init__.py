@@ -16,12 +16,13 @@ from workbench.rooms import check_rooms
 if TYPE_CHECKING:
     from workbench.breakpoints import Breakpoint
     from workbench.session import Run, Workbench
+    from workbench.worker_settings import Worker
 
 check_rooms()
 
 import hogwild  # noqa: E402, F401 - says how threads wait, before anybody imports torch
 
-__all__ = ["Breakpoint", "Run", "Workbench"]
+__all__ = ["Breakpoint", "Run", "Workbench", "Worker"]
 
 
 def load_ipython_extension(shell: Any) -> None:

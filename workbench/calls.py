@@ -230,6 +230,8 @@ class Calls:
             if effect != "read" and name in begun:
                 text = f"not executed again: {why} Whether it took effect is unknown."
                 self._end(call, CallOutcome(call.plan, call.id, call.tool, "not_executed", text, text))
+            elif read.problems:
+                self._end(call, self._unsound(read, call))
             else:
                 self._submit_or_hold(call, read, self._plans[read.plan])
         self._recalled.clear()

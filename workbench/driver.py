@@ -34,11 +34,12 @@ from workbench import events as ev
 from workbench.answer_values import misfit
 from workbench.breakpoints import Breakpoints
 from workbench.call_values import Call
-from workbench.calls import Approve, Calls
+from workbench.calls import READING, Approve, Calls
 from workbench.grammar import with_answer, with_grammar, writes_json
 from workbench.guides import CallGuide
 from workbench.plan_reader import PlanEnded, PlanReader, Read
 from workbench.told import fitting, markers_of, result_text, special_tokens
+from workbench.worker_settings import sampling_of
 from workbench.worksheet import Task, added_items, amid_item, answered, read_task, skipped_in
 
 PATIENCE_S = 0.25
@@ -54,8 +55,9 @@ class Spec:
     """What a run is asked to do. max_tokens: per worker; max_run_tokens: of all workers together. front: the grammar
     that workers write calls in, None for the model's own. asynchronous: workers go on while their calls run. approve:
     what becomes of calls that need a person's word. policy: of calls whose tool says nothing of its own. concepts:
-    rendered, for the prompt. guided: calls can only name tools that are offered, and their parameters. answer: the form
-    that the answer is to have; where several workers write a part of it, each item's."""
+    rendered, for the prompt. guided: calls can only name tools that are offered, and their parameters. own: what
+    is set for some workers (`workbench.worker_settings`). answer: the form that the answer is to have; where several
+    workers write a part of it, each item's."""
 
     task: str
     workers: tuple[str, ...]
@@ -72,6 +74,7 @@ class Spec:
     policy: CallPolicy | None = None
     concepts: str = ""
     guided: bool = True
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     answer: AnswerForm | None = None
 
 
@@ -124,18 +127,24 @@ class Driver:
             schemas=tuple(tool.schema() for tool in tools.values()),
             budget=spec.max_tokens or self._item_budget(),
             run_budget=spec.max_run_tokens,
-            sampling=replace(spec.sampling, seed=spec.seed),
+            sampling=(sampling := replace(spec.sampling, seed=spec.seed)),
+            own={name: replace(sampling, **sampling_of(own)) for name, own in spec.own.items()},
+            instructions={name: own["instruction"] for name, own in spec.own.items() if own.get("instruction")},
             concepts=neutralise(spec.concepts, self._markers),
         )
         self.run = Collaboration(
             engine, brief, layout=spec.layout, prompting=words, listener=self._heard, guide=self.guide
         )
+        self.limits: dict[str, frozenset[str]] = {}
+        """Which tools some workers may call; the others may call all."""
         self.lanes: dict[str, str] = dict.fromkeys(spec.workers, "")
         self.steps = 0
         self.began = time.monotonic()
         self.calls = Calls(
             dict(tools), self.emit, woken, approve=spec.approve, policy=spec.policy, holds=self._is_hit
         )  # fmt: skip
+        for name, own in spec.own.items():
+            self.limit(name, own.get("tools"))
         self._readers = {name: self._reader(name) for name in spec.workers}
         self._holding: set[str] = set()
         self._states: dict[str, str] = {}
@@ -404,8 +413,16 @@ class Driver:
         return bool(self.breaks.due)
 
     def _joined(self, name: str) -> None:
-        how = _fields(self.run.brief.sampling)
-        self.emit(ev.WorkerAdded(name, {**how, "banned": list(how["banned"])}, self.run.brief.budget))
+        how, own = _fields(self.run.brief.sampling_of(name)), self.spec.own.get(name, {})
+        tools = None if own.get("tools") is None else list(own["tools"])
+        banned = {"banned": list(how["banned"])}
+        self.emit(ev.WorkerAdded(name, how | banned, self.run.brief.budget, tools, own.get("instruction", "")))
+
+    def limit(self, worker: str, tools: Collection[str] | None) -> None:
+        """Which tools a worker may call, for as long as the run lasts; reading on in its results it always may."""
+        if tools is not None:
+            self.limits[worker] = frozenset({*tools, READING})
+            self.guide.limit(worker, self.limits[worker])
 
     def _item_budget(self) -> int | None:
         """Without a budget of its own, a worksheet's worker gets twice what doing every item alone would take: the item
@@ -413,7 +430,8 @@ class Driver:
         return 64 + sum(96 + len(item["question"]) for item in self.task.items) if self.task.items else None
 
     def _reader(self, worker: str) -> PlanReader:
-        return PlanReader(worker, self.calls.tools, self._front, self.run.words.plan_end)
+        allowed = self.limits.get(worker)
+        return PlanReader(worker, self.calls.tools, self._front, self.run.words.plan_end, allowed)
 
     def _read(self, worker: str, read: Sequence[Read], *, turn_ended: bool = False) -> set[str]:
         """Start what a worker has written. Returns the calls that are worth a moment's wait."""

@@ -106,12 +106,15 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerAdded:
-    """A worker joined, at the start or in mid-run; `budget` is in tokens, None means no limit of its own."""
+    """A worker joined, at the start or in mid-run; `budget` is in tokens, None means no limit of its own. `tools` are
+    those that it may call, None for all that the run offers; `instruction` stands at the beginning of its block."""
 
     kind: ClassVar[str] = "worker_added"
     worker: str
     sampling: dict[str, Any]
     budget: int | None = None
+    tools: list[str] | None = None
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

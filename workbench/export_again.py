@@ -42,6 +42,8 @@ def again_source(data: dict[str, Any]) -> str:
     settings = {"model": data["model"], "workers": len(data["lanes"]), "layout": data["layout"], "seed": data["seed"]}
     logged = {"guided_calls": False, **data["settings"]}  # older runs were not guided, and say nothing of it
     settings |= {name: logged[name] for name in REPEATED_SETTINGS if name in logged}
+    if own := logged.get("worker_settings"):
+        settings["workers"] = [{"name": lane["worker"], **own.get(lane["worker"], {})} for lane in data["lanes"]]
     given = {name: repr(value) for name, value in settings.items()}
     lines = ["from workbench import Workbench", ""]
     if str(data["model"]).startswith("~"):

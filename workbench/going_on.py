@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from workbench.session import Run, Workbench
 
 
-_LEFT_OUT: dict[str, Any] = {"front": None, "prompting": None, "async_tools": False, "policy": None, "answer": None}
+_LEFT_OUT: dict[str, Any] = {
+    "front": None,
+    "prompting": None,
+    "async_tools": False,
+    "policy": None,
+    "worker_settings": None,
+    "answer": None,
+}
 """What a log leaves out where it is as it always was, whatever the workbench that goes on does with new runs."""
 
 

@@ -9,7 +9,7 @@ knows the calls, `toolsets.answering` the answers, `lexicon` the tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView, Mapping
+from collections.abc import Collection, Iterable, KeysView, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from toolsets.answering import AnswerGrammar
 from toolsets.guiding import FREE, OVER, CallGrammar, Signature
 from toolsets.json_states import State
 from toolsets.parse import CLOSING, OPENING
+from workbench.calls import READING
 from workbench.lexicon import lexicon_of
 
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ class CallGuide:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._grammar = CallGrammar(())
+        self._limits: dict[str, frozenset[str]] = {}
+        self._limited: dict[frozenset[str], CallGrammar] = {}
         self._writing: dict[str, _Writing] = {}
-        self._known: dict[State, Allowed | None] = {}
+        self._known: dict[tuple[frozenset[str] | None, State], Allowed | None] = {}
         self._answers: AnswerGrammar | None = None
         self._answers_known: dict[State, Allowed | None] = {}
 
@@ -66,11 +69,25 @@ class CallGuide:
         grammar = CallGrammar(tools)
         if grammar.signatures == self._grammar.signatures:
             return False
-        self._grammar, self._known = grammar, {}
-        for one in self._writing.values():
+        self._grammar, self._known, self._limited = grammar, {}, {}
+        for name, one in self._writing.items():
             if one.state is not None:
-                one.state = grammar.after(one.call)
+                one.state = self._grammar_of(name).after(one.call)
         return True
+
+    def limit(self, worker: str, tools: Collection[str]) -> None:
+        """Its calls may name these tools only, of those that are offered; it may always read on in a result."""
+        self._limits[worker] = frozenset({*tools, READING})
+
+    def _grammar_of(self, worker: str) -> CallGrammar:
+        """Where a worker may call nothing that is offered, its calls are not guided: each is refused in a sentence."""
+        limit = self._limits.get(worker)
+        if limit is None:
+            return self._grammar
+        if limit not in self._limited:
+            some = [one for name, one in self._grammar.signatures.items() if name in limit]
+            self._limited[limit] = CallGrammar(some)
+        return self._limited[limit]
 
     def answer(self, schema: Mapping[str, Any]) -> None:
         """From now on whoever is asked for the answer can only write one by this schema."""
@@ -91,12 +108,12 @@ class CallGuide:
         for char in text:
             one.end = (one.end + char)[-len(CLOSING) :]
             if char == ">" and one.end.endswith(OPENING):
-                one.state, one.call = self._grammar.begin, ""
+                one.state, one.call = self._grammar_of(worker).begin, ""
             elif char == ">" and one.end.endswith(CLOSING):
                 one.state = None  # the parser knows no call beyond it, whatever stands around the tag
             elif one.state is not None:
                 one.call += char
-                one.state = self._grammar.step(one.state, char)
+                one.state = self._grammar_of(worker).step(one.state, char)
 
     def told(self, worker: str) -> None:
         """Something was put into its block, or its turn has ended: what it writes now begins anew."""
@@ -109,12 +126,13 @@ class CallGuide:
             return self._allowed_in_answer(one.answer)
         if one is None or one.state is None or one.state in (OVER, FREE):
             return None
-        if one.state not in self._known:
+        key = self._limits.get(worker), one.state
+        if key not in self._known:
             if len(self._known) >= _MOST_STATES:
                 self._known.clear()
             lexicon = lexicon_of(self._engine)
-            self._known[one.state] = None if lexicon is None else lexicon.allowed(self._grammar, one.state)
-        return self._known[one.state]
+            self._known[key] = None if lexicon is None else lexicon.allowed(self._grammar_of(worker), one.state)
+        return self._known[key]
 
     def _allowed_in_answer(self, state: State) -> Allowed | None:
         """Where the answer may end, its turn may."""

@@ -17,6 +17,7 @@ from workbench import events as ev
 from workbench.answer_values import form_of
 from workbench.errors import UsageError, WorkbenchError
 from workbench.models import loading
+from workbench.worker_settings import check_names
 
 if TYPE_CHECKING:
     from hogwild import Engine
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _UNUSUAL: dict[str, Any] = {
     "front": None, "prompting": None, "async_tools": False, "approve": "ask", "policy": None, "answer": None,
+    "worker_settings": None,
 }  # fmt: skip
 
 
@@ -120,6 +122,8 @@ class Host:
             else:
                 offered = {name: self._tool(name, offered) for name in run._past.started.tools}
             recalled = run._memory.prepare(self.engine, words, workers, offered)
+            own = how["worker_settings"] if run._past is None else None
+            check_names(own, workers, recalled.tools)
             spec = Spec(
                 run._task,
                 workers,
@@ -136,6 +140,7 @@ class Host:
                 policy=how["policy"],
                 concepts=recalled.text,
                 guided=how["guided_calls"],
+                own=own or {},
                 answer=form_of(how["answer"]),
             )
             driver = Driver(self.engine, spec, recalled.tools, run._writer.append, self.bench._wake)

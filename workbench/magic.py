@@ -24,7 +24,9 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from memory.errors import LibraryError
 from toolsets.errors import ToolsetError
+from workbench.breakpoints import of_options
 from workbench.errors import UsageError, WorkbenchError
+from workbench.worker_settings import of_options as of_worker_options
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -79,6 +81,7 @@ def register(shell: InteractiveShell) -> None:
 
     @magic_arguments()
     @argument("-n", "--workers", type=int, help="How many, 1 to 8.")
+    @argument("--worker", action="append", help="One of them, such as Alice:temperature=0.2,tools=gcd+add.")
     @argument("--layout", help="contiguous, interleaved, combined or independent.")
     @argument("-m", "--model", default="embedded", help="embedded, a model directory, or a hub id.")
     @argument("--tools", default="", help="Names with commas: functions of this notebook, or tools of the workbench.")
@@ -87,6 +90,10 @@ def register(shell: InteractiveShell) -> None:
     @argument("--max-tokens", type=int, help="Tokens per worker.")
     @argument("--memory", help="none, fixed or continual: what a run knows of the library.")
     @argument("--answer", help="Its form: int, number, bool, text, date, or a variable with a type or a JSON Schema.")
+    @argument("--break-before", action="append", help="Pause before a call of this tool; *: of any.")
+    @argument("--break-at-step", action="append", type=int, help="Pause once that step is done.")
+    @argument("--break-on", action="append", help="Pause when a worker writes this text; /.../: a pattern.")
+    @argument("--break-at-end", action="store_true", help="Pause when a worker has ended its turn.")
     @argument("--bench", default="", help="A Workbench of this notebook, in the place of --model and --tools.")
     @argument("--as", dest="variable", default="run", help="The variable that will hold the run.")
     @argument("task", nargs="*", help="The task, for %%workbench in one line; {name} is a variable of the notebook.")
@@ -107,9 +114,12 @@ def _begin(benches: Benches, names: dict[str, Any], given: Any, cell: str | None
     if cell is not None and given.task:
         raise UsageError(f"The task stands in the cell: {given.task[0]!r} is no option (see %%workbench?).")
     bench = benches.named(given.bench) if given.bench else benches.of(given.model, given.tools)
-    chosen = {name: value for name in _SETTINGS if (value := getattr(given, name)) is not None}
+    chosen: dict[str, Any] = {name: value for name in _SETTINGS if (value := getattr(given, name)) is not None}
     if given.answer is not None:
         chosen["answer"] = names.get(given.answer, given.answer)
+    if given.worker:
+        chosen["workers"] = of_worker_options(given.worker, given.workers)
+    chosen["break_at"] = of_options(given.break_before, given.break_at_step, given.break_on, given.break_at_end)
     run = bench.run(filled(" ".join(given.task) if cell is None else cell, names), **chosen)
     names[given.variable] = run
     return run

@@ -11,11 +11,11 @@ line. A worker's turn ends its plan in any case.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from toolsets.check import Checker
-from toolsets.diagnostics import Diagnostic
+from toolsets.diagnostics import Diagnostic, DiagnosticKind
 from toolsets.fronts import parser
 from toolsets.plan import PlannedCall
 from toolsets.rounds import Names
@@ -50,9 +50,18 @@ Read = ReadCall | PlanEnded
 
 
 class PlanReader:
-    """Reads one worker. front: the grammar. plan_end: see `Prompting.plan_end`. tools: looked at anew for each call."""
+    """Reads one worker. front: the grammar. plan_end: see `Prompting.plan_end`. tools: looked at anew for each call.
+    allowed: those that it may call, None for all."""
 
-    def __init__(self, worker: str, tools: Mapping[str, Tool], front: str = "tool_calls", plan_end: str = "") -> None:
+    def __init__(
+        self,
+        worker: str,
+        tools: Mapping[str, Tool],
+        front: str = "tool_calls",
+        plan_end: str = "",
+        allowed: Collection[str] | None = None,
+    ) -> None:
+        self._allowed = allowed
         self._worker, self._tools, self._front, self._plan_end = worker, tools, front, plan_end
         self._each = front == "tool_calls" and not plan_end
         self._taken: set[str] = set()
@@ -124,7 +133,14 @@ class PlanReader:
         call = self._names.rename(replace(sound or item, line=line))
         if sound is not None:
             self._tool_of[call.id] = call.tool
+        if self._allowed is not None and item.tool in self._tools and item.tool not in self._allowed:
+            problems = [*problems, self._not_allowed(item.tool)]
         return ReadCall(self._plan, item.id, call, tuple(replace(problem, line=line) for problem in problems))
+
+    def _not_allowed(self, tool: str) -> Diagnostic:
+        there = ", ".join(name for name in self._tools if name in (self._allowed or ()))
+        may = f"it may call {there}" if there else "it may call no tool"
+        return Diagnostic(DiagnosticKind.UNKNOWN_TOOL, f"{self._worker} may not call {tool}: {may}.")
 
     def _end_plan(self) -> list[Read]:
         ended, self._plan = self._plan, None

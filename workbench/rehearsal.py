@@ -188,6 +188,9 @@ class _Rehearsal:
         driver, run = self.driver, self.run
         how = _sampling(one.sampling)
         run._samplers[one.worker] = Sampler(for_worker(how, len(run._samplers)))
+        driver.limit(one.worker, one.tools)
+        if one.instruction:
+            run.brief = replace(run.brief, instructions={**run.brief.instructions, one.worker: one.instruction})
         run._texts[one.worker] = TextOf(run.engine.tokenizer)
         run._step_text[one.worker], run._since_check[one.worker], run._written[one.worker] = "", 0, []
         run.space.workers[one.worker] = Worker(one.worker, [], budget=one.budget)

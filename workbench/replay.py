@@ -20,7 +20,7 @@ from workbench import events as ev
 from workbench.errors import ReplayError, UsageError
 from workbench.event_json import from_json
 from workbench.models import load_engine, loading
-from workbench.tapes import Choice, Course, Formed, Guided, Memory, Seeded, Told
+from workbench.tapes import Choice, Course, Formed, Guided, Limited, Memory, Seeded, Told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -176,7 +176,7 @@ class _Again:
         self._texts: dict[str, TextOf] = {}
         self._guide = CallGuide(engine)
 
-    def follow(self, one: Seeded | Told | Guided | Formed) -> None:
+    def follow(self, one: Seeded | Told | Guided | Limited | Formed) -> None:
         """Take in what bears on later choices."""
         from hogwild.sampling import Sampler, Sampling, for_worker
         from hogwild.text import TextOf
@@ -184,6 +184,8 @@ class _Again:
         match one:
             case Guided():
                 self._guide.offer(map(Signature.from_json, one.tools))
+            case Limited():
+                self._guide.limit(one.worker, one.tools)
             case Formed():
                 self._guide.answer(one.schema)
             case Told():

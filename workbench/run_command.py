@@ -46,6 +46,7 @@ from workbench.recall import CONCEPTS
 from workbench.steering import MAX_WORKERS
 from workbench.texts import read_text
 from workbench.visible import one_line
+from workbench.worker_settings import of_options as of_worker_options
 
 if TYPE_CHECKING:
     from workbench.session import Run
@@ -54,7 +55,16 @@ if TYPE_CHECKING:
 def run(
     task: Annotated[str | None, typer.Argument(metavar="TASK", help="The task, in quotes.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file; - for input.")] = None,
-    workers: Annotated[int, typer.Option("--workers", "-n", help=f"How many, 1 to {MAX_WORKERS}.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-n", help=f"How many, 1 to {MAX_WORKERS}; 2 if left out.")
+    ] = None,
+    worker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:SETTINGS",
+            help="One of them, such as Alice:temperature=0.2,tools=gcd+add,instruction=Check what others write.",
+        ),
+    ] = None,
     layout: Layout = "contiguous",
     model: Model = EMBEDDED,
     seed: Annotated[int, typer.Option(help="Of what is random, where the temperature is not 0.")] = 0,
@@ -106,7 +116,8 @@ def run(
     policy = CallPolicy(timeout_s=call_timeout, on_failure=failure_policy(on_failure))
     asks = approve or ("ask" if is_interactive() and not as_json else "none")
     workbench = Workbench(
-        model, workers, layout, seed, max_tokens, attention=attention, temperature=temperature, device=device,
+        model, of_worker_options(worker or (), workers), layout, seed, max_tokens,
+        attention=attention, temperature=temperature, device=device,
         tools=tools.split(","), front=front, prompting=None if prompting is None else _words(prompting),
         guided_calls=not free_calls, async_tools=async_tools, approve=asks,  # type: ignore[arg-type]
         answer=None if answer is None else _form(answer),

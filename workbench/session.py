@@ -40,6 +40,7 @@ from workbench.remembering import LEARN_EVERY, Remembering
 from workbench.run_memory import RunMemory
 from workbench.steering import HOLDING, Steerable, Steering
 from workbench.widget import display_run, mimebundle, with_log
+from workbench.worker_settings import Worker, check_names, spread
 from workbench.worksheet import read_task
 from workbench.writer import RunWriter
 
@@ -190,7 +191,8 @@ class Run(Readable, Steerable):
 class Workbench:
     """Runs on one model. The model is loaded with the first run, in a thread of its own; `close` ends that thread.
 
-    model: embedded, a directory, or a hub id. workers: how many. layout: contiguous, interleaved, combined,
+    model: embedded, a directory, or a hub id. workers: how many, or a list of names and of `Worker("Alice",
+    temperature=0.2, tools=[...], instruction="...")`. layout: contiguous, interleaved, combined,
     independent. max_tokens: per worker; max_run_tokens: of all together. temperature: 0 is greedy; seed: of what is
     random elsewhere. attention: log how much each worker looks at each block. data_dir: where the run log lies.
     device: cpu, cuda, or auto, which spreads layers over all GPUs. dtype: auto, float32, bfloat16 or float16.
@@ -220,7 +222,7 @@ class Workbench:
     def __init__(
         self,
         model: str | Path = "embedded",
-        workers: int = 2,
+        workers: int | Sequence[Worker | str | Mapping[str, Any]] = 2,
         layout: str = "contiguous",
         seed: int = 0,
         max_tokens: int | None = None,
@@ -271,6 +273,7 @@ class Workbench:
         self._mcp = None if mcp is None else McpTools(mcp)
         self.settings: dict[str, Any] = {
             "workers": workers,
+            "worker_settings": None,
             "layout": layout,
             "seed": seed,
             "max_tokens": max_tokens,
@@ -289,6 +292,7 @@ class Workbench:
             "concept_tokens": concept_tokens,
             "more_tools": more_tools,
         }
+        self.settings = spread(self.settings)
         run_settings.check(self.settings)
         self.log = RunLog(log_path(self._data_dir) if self._data_dir is not None else None)
         self._engine: Engine | None = None
@@ -344,12 +348,18 @@ class Workbench:
         unknown = sorted(set(overrides) - set(self.settings))
         if unknown:
             raise UsageError(f"A run has no setting '{unknown[0]}'; it has {', '.join(self.settings)}.")
-        settings = {**self.settings, **overrides}
+        settings = spread({**self.settings, **overrides})
+        if "workers" in overrides and settings["worker_settings"] is self.settings["worker_settings"]:
+            settings["worker_settings"] = None  # it is set for the workers of other runs
         if isinstance(settings["policy"], Mapping):  # as JSON has it
             settings["policy"] = run_settings.policy(settings["policy"])
         run_settings.check(settings)
         if settings["prompting"] is not None:
             settings["prompting"] = run_settings.words(settings["prompting"])
+        all_tools_are_known = self._mcp is None and (settings["memory"] == "none" or not settings["more_tools"])
+        if all_tools_are_known:
+            names = (settings["prompting"] or {}).get("names", NAMES)[: settings["workers"]]
+            check_names(settings["worker_settings"], names, self.offered)
         if (form := form_of(settings["answer"])) is not None:
             settings["answer"] = form.schema
         read_task(task)

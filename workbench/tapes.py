@@ -69,7 +69,15 @@ class Formed:
     schema: dict[str, Any]
 
 
-Course = Choice | Seeded | Told | Guided | Formed
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """The worker's calls can only name these tools."""
+
+    worker: str
+    tools: list[str]
+
+
+Course = Choice | Seeded | Told | Guided | Limited | Formed
 """What bears on the choices of a run, in order."""
 
 
@@ -112,6 +120,8 @@ class Memory:
             case ev.WorkerAdded() as one:
                 self.open[one.worker], self.waiting[one.worker] = [], []
                 self.course.append(Seeded(one.worker, one.sampling, anew=True))
+                if one.tools is not None:
+                    self.course.append(Limited(one.worker, one.tools))
             case ev.Steered(command="set_sampling") as one if "seed" in one.arguments:
                 self._reseeding.add(one.arguments.get("worker"))
             case ev.SamplingChanged() as one:

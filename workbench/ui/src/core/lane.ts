@@ -53,6 +53,10 @@ export interface Lane {
   budget: number | null;
   tokens: number;
   sampling: Fields;
+  /** The tools that it may call; null: all that the run offers. */
+  tools: string[] | null;
+  /** The line that stands at the beginning of its block. */
+  instruction: string;
   spans: Span[];
   stretches: Stretch[];
   attention: AttentionLog;
@@ -69,7 +73,7 @@ export function newLane(worker: string): Lane {
     reason: "",
     budget: null,
     tokens: 0,
-    sampling: {},
+    sampling: {}, tools: null, instruction: "",
     spans: [],
     stretches: [],
     attention: { steps: [], shares: {} },

@@ -62,6 +62,13 @@ export interface Line {
   state: "queued" | "said" | "taken_back";
 }
 
+/** How a worker samples, in words; empty where it simply takes the likeliest token. */
+export function samplingWords(sampling: Fields): string[] {
+  const usual: { [name: string]: number } = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1 };
+  const other = Object.keys(usual).filter((name) => typeof sampling[name] === "number" && sampling[name] !== usual[name]);
+  return other.map((name) => `${name.replaceAll("_", " ")} ${sampling[name]}`);
+}
+
 /** Where a person wants the run to pause by itself; the fields are those of the command `break_at`. */
 export interface Breakpoint {
   breakpoint: string;
@@ -318,6 +325,8 @@ function workerAdded(state: RunState, event: RunEvent): void {
   const lane = laneOf(state, event.worker);
   lane.budget = event.budget ?? null;
   lane.sampling = event.sampling ?? {};
+  lane.tools = event.tools ?? null;
+  lane.instruction = event.instruction ?? "";
   if (joinedLate) mark(state, "joined", event.worker, "");
 }
 

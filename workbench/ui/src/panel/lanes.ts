@@ -7,7 +7,7 @@
 
 import type { Lane, Span } from "../core/lane.ts";
 import { isShown, withoutResponseTags, writtenTool } from "../core/lane.ts";
-import { isOver, type Call, type RunState } from "../core/state.ts";
+import { isOver, samplingWords, type Call, type RunState } from "../core/state.ts";
 import { visible } from "../core/visible.ts";
 import { Card } from "./card.ts";
 import { can, colourOf, plural, stateName, type Context } from "./context.ts";
@@ -50,6 +50,7 @@ class LaneView {
   readonly node: HTMLElement;
   private readonly state = make("span", { class: "wb-state" });
   private readonly figures = make("span", { class: "wb-quiet wb-figures" });
+  private readonly own = make("div", { class: "wb-own-settings wb-quiet", hidden: true });
   private readonly budget = make("div", { class: "wb-budget", "aria-hidden": "true" }, [make("div")]);
   private readonly words: HTMLElement;
   private readonly inner = make("div");
@@ -82,7 +83,7 @@ class LaneView {
     this.node = make(
       "section",
       { class: "wb-lane", "aria-label": tr("Worker %1", visible(worker)), style: `--wb-lane: ${colour}` },
-      [head, this.budget, this.words],
+      [head, this.own, this.budget, this.words],
     );
   }
 
@@ -100,6 +101,9 @@ class LaneView {
     const tokens = plural(tr, lane.tokens, "%1 token", "%1 tokens");
     write(this.figures, tokens);
     setAttribute(this.figures, "title", lane.budget ? tr("%1 of at most %2 tokens", lane.tokens.toLocaleString("en-US"), lane.budget.toLocaleString("en-US")) : "");
+    const own = this.settingsOf(lane);
+    write(this.own, own);
+    show(this.own, own !== "");
     show(this.budget, lane.budget !== null);
     if (lane.budget) {
       const used = Math.min(100, Math.round((100 * lane.tokens) / lane.budget));
@@ -110,6 +114,15 @@ class LaneView {
     if (this.settings) show(this.settings, canSteer && !["finished", "stopped", "out_of_budget"].includes(lane.state));
     setAttribute(this.node, "data-watch-only", canDecide ? "" : "true");
     this.updateWords(lane, calls);
+  }
+
+  /** What is set for this worker, in a line. */
+  private settingsOf(lane: Lane): string {
+    const { tr } = this.context;
+    const parts = samplingWords(lane.sampling);
+    if (lane.tools) parts.push(lane.tools.length ? tr("may call %1", lane.tools.join(", ")) : tr("may call no tool"));
+    if (lane.instruction) parts.push(tr("told: %1", lane.instruction));
+    return parts.join(" · ");
   }
 
   private updateWords(lane: Lane, calls: Map<string, Call>): void {
