@@ -150,6 +150,8 @@ class Driver:
         self._states: dict[str, str] = {}
         self._stopped = False
         self.paused = False
+        self._at_break = False
+        """Whether a breakpoint holds the run; it does not end before it is let go on."""
         self._steps_due = 0
         self.on_said: Callable[[str], None] = lambda line: None
         self._queue: dict[str, WaitingLine] = {}
@@ -204,8 +206,9 @@ class Driver:
             self.emit(ev.Steered("remove_breakpoint", {"breakpoint": name}, by="workbench"))
         if hits and not self.paused and not self._stopped:
             self.emit(ev.Steered("pause", {"breakpoint": hits[0].breakpoint}, by="breakpoint"))
-        if hits:
+        if hits and not self._stopped:
             self.pause()
+            self._at_break = True
 
     def _keep_paused(self) -> None:
         """Whoever has just joined or been woken is held with the others."""
@@ -215,7 +218,7 @@ class Driver:
     def resume(self) -> None:
         """Go on; calls that a breakpoint has held begin, and what they return at once joins the next step, as if there
         had been no pause."""
-        self.paused, self._steps_due = False, 0
+        self.paused, self._steps_due, self._at_break = False, 0, False
         with self.breaks.deaf():
             self.run.resume()
         if held := self.calls.release():
@@ -347,13 +350,13 @@ class Driver:
 
     def stop(self) -> None:
         """Everybody stops; calls that still run are given up."""
-        self._stopped = True
+        self._stopped, self._at_break = True, False
         self.run.stop()
         self.calls.stop("The run was stopped.")
 
     @property
     def ended(self) -> bool:
-        return self.run.ended and not self.calls.open
+        return self.run.ended and not self.calls.open and not self._at_break
 
     @property
     def waits(self) -> bool:

@@ -174,6 +174,24 @@ def test_a_step_from_a_breakpoint_is_one_step(bench: Workbench) -> None:
     assert run.wait(LIMIT_S)
 
 
+def test_a_run_is_held_after_its_last_step_and_ends_when_it_goes_on(bench: Workbench) -> None:
+    whole = bench.run("What is 3+4?")
+    assert whole.wait(LIMIT_S)
+    last = whole.metrics["steps"]
+    run = bench.run("What is 3+4?", break_at={"step": last})
+    hit = run.next_break(LIMIT_S)
+    assert hit is not None
+    assert hit.step == last
+    assert not run.wait(0.7), "it is not over while it is held"
+    run.resume()
+    assert run.wait(LIMIT_S)
+    assert run.answer == whole.answer
+    run = bench.run("What is 3+4?", break_at={"step": last})
+    assert run.next_break(LIMIT_S) is not None
+    run.stop()
+    assert run.wait(LIMIT_S)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

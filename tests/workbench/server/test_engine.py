@@ -185,14 +185,14 @@ def test_a_run_in_the_engines_process_pauses_at_its_breakpoints(engine: EngineCl
 async def test_a_breakpoint_is_set_over_rest_and_refused_in_a_sentence(
     jp_fetch: Any, log: RunLog, model: str, engine: EngineClient
 ) -> None:
-    workers = ["Ann", {"name": "Ben", "temperature": 0.5, "tools": ["gcd"], "instruction": "Be quick."}]
+    workers = ["Alice", {"name": "Bob", "temperature": 0.5, "tools": ["gcd"], "instruction": "Be quick."}]
     settings = {"model": model, "workers": workers, "memory": "none", "break_at": [{"step": 3}]}
     run_id = (await post(jp_fetch, "runs", task=TASK, settings=settings))["run_id"]
     hit = await events_until(log, run_id, "breakpoint_hit")
     assert (hit.payload.breakpoint, hit.payload.step) == ("b1", 3)
-    ann, ben = [one.payload for one in log.events(run_id) if one.kind == "worker_added"]
-    assert (ann.worker, ann.tools, ann.sampling["temperature"]) == ("Ann", None, 0.0)
-    assert (ben.worker, ben.tools, ben.sampling["temperature"], ben.instruction) == ("Ben", ["gcd"], 0.5, "Be quick.")
+    alice, bob = [one.payload for one in log.events(run_id) if one.kind == "worker_added"]
+    assert (alice.worker, alice.tools, alice.sampling["temperature"]) == ("Alice", None, 0.0)
+    assert (bob.worker, bob.tools, bob.sampling["temperature"], bob.instruction) == ("Bob", ["gcd"], 0.5, "Be quick.")
     told = await post(jp_fetch, "runs", run_id, "control", key="k1", command="break_at", tool="gcd")
     assert told["breakpoint"] == "b2"
     for wrong in ({"tool": "gdc"}, {"step": 3.5}, {"pattern": "("}, {"when": "x"}, {}):
