@@ -157,6 +157,7 @@ def test_a_function_that_fails_pauses_the_run_and_is_asked_no_more(bench: Workbe
     run = bench.run("What is 3+4?", break_at=lambda event: event.payload.step > 2)
     hits = hits_of(run)
     assert [one.why for one in hits] == ["a function failed: AttributeError: 'Steered' object has no attribute 'step'"]
+    assert run.wait(LIMIT_S)
     assert run.status == "solved"
 
 
