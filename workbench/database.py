@@ -16,7 +16,17 @@ from workbench.errors import LogDamaged, LogError, LogFull, LogLocked, LogTooNew
 from workbench.migrations import MIGRATIONS
 from workbench.paths import DATA_DIR_VARIABLE
 
-__all__ = ["can_be_read", "connect", "connect_to_read", "damaged", "log_error", "prepare", "transaction", "translated"]
+__all__ = [
+    "can_be_read",
+    "connect",
+    "connect_to_read",
+    "damaged",
+    "log_error",
+    "prepare",
+    "transaction",
+    "translated",
+    "unreadable",
+]
 
 # "Wbrl". Deleted runs give their space back; that must be said before the first table is made.
 SCHEMA: Final = Schema(0x5762726C, MIGRATIONS, ("auto_vacuum = INCREMENTAL",))
@@ -88,6 +98,14 @@ def log_error(error: sqlite3.Error | OSError, path: Path) -> LogError:
         case "damaged":
             return damaged(path, reason)
     return LogError(f"The run log {path} failed ({reason}): check the disk's space, limits and health, then try again.")
+
+
+def unreadable(path: Path, run_id: str) -> LogDamaged:
+    """One run has an event that no version wrote; the file and all other runs are whole."""
+    return LogDamaged(
+        f"An event of run {run_id} in the run log {path} is damaged: the other runs are not; take the file from a "
+        f"backup, or remove this run with `workbench runs delete {run_id}`."
+    )
 
 
 def damaged(path: Path, reason: str) -> LogDamaged:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench.database import can_be_read, connect, connect_to_read, damaged, prepare, transaction, translated
+from workbench.database import can_be_read, connect, connect_to_read, prepare, transaction, translated, unreadable
 from workbench.errors import LogError, LogFull, LogTimeout, LogUnwritable, RunNotFound, UsageError
 from workbench.event_json import decode_fields
 from workbench.events import EndStatus, Event, Origin, WorkerAdded
@@ -256,7 +256,7 @@ class RunLog:
                 for seq, at, kind, fields in rows
             ]
         except ValueError as error:
-            raise damaged(self.path, f"an event of run {run_id} cannot be read") from error
+            raise unreadable(self.path, run_id) from error
 
     def _follow(self, run: int, run_id: str, since: int, timeout_s: float | None) -> Iterator[Event]:
         with self._reading() as connection:

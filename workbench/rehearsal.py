@@ -69,6 +69,10 @@ def past_of(events: Sequence[ev.Event], step: int | None) -> tuple[list[ev.Event
     last = events[steps[-1]].payload.step if steps else 0  # type: ignore[union-attr]
     if not any(isinstance(one.payload, ev.TextInjected) for one in events):
         raise UsageError("This run has not come to its first step: fork it later, or start it again if it broke off.")
+    if not any(isinstance(one.payload, ev.RunStarted) for one in events):
+        raise UsageError(
+            "The log of this run has lost its beginning, so nothing can go on from it: start the task again."
+        )
     step = last if step is None else step
     if not 0 <= step <= last:
         raise UsageError(f"The run had {last} steps; choose one of 0 to {last}, not {step}.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.database import connect_to_read, damaged, translated
+from workbench.database import connect_to_read, translated, unreadable
 from workbench.errors import RunNotFound
 from workbench.event_json import decode_fields, to_json
 from workbench.events import Event
@@ -116,7 +116,7 @@ class Tail:
         try:
             payload = decode_fields(unpacked(kind), unpacked(fields))
         except ValueError as error:
-            raise damaged(self._path, f"an event of run {self.run_id} cannot be read") from error
+            raise unreadable(self._path, self.run_id) from error
         return json.dumps(_finite(to_json(Event(self.run_id, seq, time_s, payload))), allow_nan=False)
 
 

@@ -529,7 +529,10 @@ def test_an_event_that_is_no_longer_json_is_reported_as_damaged(log: RunLog) -> 
     with pytest.raises(LogDamaged) as error:
         log.events("run-1")
     assert_one_sentence(error, "run-1")
+    assert "workbench runs delete run-1" in str(error.value), "the other runs are whole: nobody moves them away"
+    assert "move the file" not in str(error.value)
     assert len(log.events("run-1", since=7)) == 293
+    log.delete("run-1")
 
 
 def test_a_text_of_the_log_that_is_none_is_reported_as_damaged_and_not_quoted(log: RunLog) -> None:

@@ -28,7 +28,7 @@ from workbench import Run, Workbench
 from workbench import events as ev
 from workbench.comparing import compare
 from workbench.errors import UsageError
-from workbench.rehearsal import _Rehearsal
+from workbench.rehearsal import _Rehearsal, past_of
 
 TASK = "1. What is the gcd of 48 and 36?\n2. Spell the word lantern backwards.\n3. Is 97 a prime number?"
 LIMIT_S = 20.0
@@ -622,3 +622,10 @@ def test_two_runs_without_a_common_past_are_compared_from_the_beginning(tmp_path
     assert found["aligned"] == {"run": None, "seq": 0, "step": 0}
     assert [pair["name"] for pair in found["workers"]] == ["Alice"]
     assert found["answers"]["same"] == (runs[0].answer == runs[1].answer)
+
+
+def test_a_log_that_has_lost_its_beginning_is_not_gone_on_with_and_says_so() -> None:
+    written = [ev.TextInjected("Bob", "b1", "Be brief.", [1], "person"), ev.TokensAdded(1, [], {}, 0.1)]
+    events = [ev.Event("run", seq, float(seq), payload) for seq, payload in enumerate(written, 2)]
+    with pytest.raises(UsageError, match="has lost its beginning"):
+        past_of(events, None)
