@@ -20,6 +20,26 @@ OURS = [".wb-main", ".wb-side"]
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 
 
+# WCAG's contrast of a node's text against the nearest ground behind it that is not transparent.
+CONTRAST = """(node, part) => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const pixel = (...colours) => {
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const clear = (one) => getComputedStyle(one).backgroundColor === "rgba(0, 0, 0, 0)";
+  let behind = node;
+  while (clear(behind)) behind = behind.parentElement;
+  const ground = getComputedStyle(behind).backgroundColor;
+  const light = (rgb) => rgb.slice(0, 3).map((one) => one / 255)
+    .map((one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
+  const [low, high] = [pixel(ground), pixel(ground, getComputedStyle(node, part || null).color)].map(light)
+    .sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05);
+}"""
+
+
 def open_run(page: Any, run_id: str) -> Any:
     """Open a run by its command, as the palette does; returns the panel."""
     execute(page, "agent-workbench:open-run", runId=run_id)
@@ -146,6 +166,21 @@ def test_axe_finds_nothing_serious(lab: Lab, at_lab: Any, theme: str) -> None:
     execute(at_lab, "agent-workbench:new-run")
     at_lab.locator(".wb-new").wait_for()
     assert serious(at_lab) == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_small_text_on_raised_grounds_and_in_empty_fields_can_be_read(lab: Lab, at_lab: Any, theme: str) -> None:
+    execute(at_lab, "apputils:change-theme", theme=theme)
+    at_lab.wait_for_function("(theme) => document.body.dataset.jpThemeName === theme", arg=theme)
+    panel = open_run(at_lab, lab.record(worksheet(3)))
+    panel.locator(".wb-status[data-status='solved']").wait_for()
+    panel.get_by_role("button", name="Fork here").click()
+    for place in (".wb-args", ".wb-card-foot", ".wb-fork summary"):
+        assert panel.locator(place).first.evaluate(CONTRAST, "") >= 4.5, place
+    execute(at_lab, "agent-workbench:new-run")
+    at_lab.get_by_text("Own words and names").click()
+    for field in at_lab.locator(".wb-new [placeholder]").all():
+        assert field.evaluate(CONTRAST, "::placeholder") >= 4.5, field.get_attribute("placeholder")
 
 
 def test_everything_can_be_reached_and_used_with_the_keyboard(lab: Lab, at_lab: Any) -> None:
