@@ -28,7 +28,7 @@ NAMES = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi")
 @dataclass(frozen=True)
 class Prompting:
     """The texts of a collaboration. Placeholders: {names}, {name}, {others}, {tools}, {concepts}, {content}, {calls},
-    {step}, {first} and {last}.
+    {call}, {step}, {first} and {last}.
 
     rules: the system message. tools: put after the rules when there are tools and `tools_in_template` is False;
     otherwise the chat template gets the tools' schemas. header: begins a worker's block; step_header: begins a later
@@ -43,7 +43,8 @@ class Prompting:
     a plan are numbered from 1, and "$1" is the first one's result. Empty: every call is a plan by itself, and the
     worker waits after each. concepts: put after the tools when concepts were found that may help; {concepts} is their
     text. untrusted: how a result that comes from outside is told. shared: put after a result when the same call was
-    made by somebody else, too, and ran once; {calls} are theirs. Empty: nothing is said. front: the grammar that the
+    made by somebody else, too, and ran once; {calls} are theirs. edited: put after a result when a person has changed
+    the call's arguments; {call} is the call that ran. Both empty: nothing is said. front: the grammar that the
     model writes calls in, one of the front ends of `toolsets`. skipped: what its joint answer says of an item that
     nobody has answered.
     """
@@ -66,6 +67,7 @@ class Prompting:
     plan_end: str = ""
     concepts: str = "\n\nConcepts that may help:\n{concepts}"
     untrusted: str = "(from outside) {content}"
+    edited: str = "\n{call}"
     shared: str = ""
     front: str = "tool_calls"
     skipped: str = ""
@@ -165,6 +167,7 @@ How to work together:
     "something that helps:",
     check_every=1024,
     shared="\n(The same call: {calls}; it ran once.)",
+    edited="\n(A person changed the arguments of this call. What ran is {call})",
     closing="\n\nTime is up; I write down the final answer of the whole task now.\n\nFinal answer:",
 )
 

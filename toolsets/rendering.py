@@ -53,6 +53,20 @@ def _render(value: Any) -> str:
     return well_formed(str(value)) if plain is value else _render(plain)
 
 
+def render_call(tool: str, arguments: Mapping[str, Any], max_chars: int = 200) -> str:
+    """A call on one line, as one would write it, cut where it is long.
+
+    >>> render_call("note", {"text": "a\\nb", "times": 2})
+    'note(text="a\\\\nb", times=2)'
+    """
+    try:
+        given = ", ".join(f"{name}={_render_item(value)}" for name, value in arguments.items())
+    except Exception:  # the value's own class may do anything when it is looked at
+        given = "…"
+    text = " ".join(f"{tool}({given})".split())
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
+
+
 def _by_size(text: str) -> tuple[float, str]:
     try:
         return float(text), text

@@ -67,6 +67,8 @@ class CallOutcome:
     effect: Effect = "read"
     trusted: bool = True
     """False: the text comes from outside, and is marked as such where it is shown to a model."""
+    edited: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The arguments that it ran with, where a person has changed them."""
     store: ResultStore | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -18,8 +18,9 @@ from typing import Final, TypeAlias
 from toolsets.executor import Executor, RunningPlan
 from toolsets.fronts.references import reference_text, renamed
 from toolsets.plan import Plan, PlannedCall, Ref
+from toolsets.rendering import render_call
 from toolsets.results import CallOutcome, History
-from toolsets.untrusted import neutralise
+from toolsets.untrusted import neutralise, without_markers
 
 MAX_CHARS: Final = 8_000
 """Of the text of one round."""
@@ -178,6 +179,10 @@ def _body(outcome: CallOutcome, markers: Collection[str]) -> str:
     """The text, with every further line set in, so that no result can look like another call's."""
     text = outcome.text if outcome.trusted else neutralise(outcome.text, markers)
     text = "\n  ".join(text.splitlines())
+    if outcome.edited is not None:
+        ran = render_call(outcome.tool, outcome.edited)
+        ran = without_markers(ran, markers) if outcome.trusted else neutralise(ran, markers)
+        text += f" [a person changed the arguments: {ran}]"
     return f"{text} [shared with {', '.join(outcome.shared_with)}]" if outcome.shared_with else text
 
 

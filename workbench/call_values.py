@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolsets.results import CallOutcome, ResultStore, UnknownResultError
+from workbench import events as ev
+from workbench.edits import Edit
 from workbench.errors import UsageError
 
 
@@ -33,6 +35,12 @@ class Call:
     outcome: CallOutcome | None = None
     decided_by: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """What a person is asked about, whole, where `arguments` is as the log has it."""
+    edit: Edit | None = None
+    """What a person has given it in the place of that."""
+    word: ev.ApprovalGiven | None = None
+    """A person's word that the log of a run that goes on has."""
     read: tuple[str, int] | None = None
     """Where it reads on in a result: in which, and from which character on."""
 

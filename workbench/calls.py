@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
 from toolsets import executor as ex
@@ -26,6 +26,7 @@ from toolsets.results import CallOutcome, History, ResultStore, reading_tool
 from toolsets.tool import Tool
 from workbench import events as ev
 from workbench.call_values import Call, Pending, Results
+from workbench.edits import Asked, Edit, read_edit, written_as
 from workbench.errors import UsageError
 from workbench.plan_reader import ReadCall, problem_text
 from workbench.told import logged
@@ -139,6 +140,18 @@ class Calls:
             others = f"those that do are {', '.join(names)}." if names else "none does just now."
             raise UsageError(f"Call {name} does not wait for anybody's word: {others}")
 
+    def read_edit(self, name: str, arguments: Any) -> Edit | None:
+        """Arguments that a person gives a call that waits, None where they are those that it has; raises UsageError
+        where it cannot run with them. From any thread."""
+        call = self._calls[name]
+        ended = [one for one in list(self._calls.values()) if one.worker == call.worker and one.outcome is not None]
+        # A number means a call of the same plan; where it has none of that number, an earlier one of the same worker.
+        known = {one.id: one.outcome for one in ended} | {
+            one.label: one.outcome for one in ended if one.plan == call.plan
+        }
+        outcomes = {label: outcome for label, outcome in known.items() if outcome is not None and label != call.label}
+        return read_edit(Asked(call.label, call.tool, call.asked), arguments, self.tools, outcomes)
+
     def results(self) -> Results:
         """The full values, by call."""
         return Results(self._calls, self.store)
@@ -205,13 +218,20 @@ class Calls:
         """A call of the log had begun."""
         self._calls[started.call].arguments = started.arguments or {}
 
+    def recall_word(self, given: ev.ApprovalGiven) -> None:
+        """A person had decided about a call of the log: nobody is asked again."""
+        call = self._calls[given.call]
+        call.word, call.needs = given, tuple(dict.fromkeys([*call.needs, *given.needs]))
+
     def recall_end(self, ended: ev.CallFinished) -> None:
         """How a call of the log ended; its result is what the log has of it."""
         call = self._calls[ended.call]
+        edited = call.word.arguments if call.word else None
         _, effect = self._recalled.pop(ended.call)
         outcome = CallOutcome(
             call.plan, call.id, call.tool, ended.status, ended.text, ended.error, ended.wall_s, ended.attempts,
-            ended.isolation, (), ended.num_chars, ended.cut, cast(Effect, effect), ended.trusted, self.store,
+            ended.isolation, (), ended.num_chars, ended.cut, cast(Effect, effect), ended.trusted,
+            None if edited is None else call.arguments or edited, self.store,
         )  # fmt: skip
         tool = self.tools.get(call.tool)
         if outcome.succeeded and ended.cut:
@@ -257,14 +277,19 @@ class Calls:
             assert self._executor is not None
             self._executor.finish(plan_id)
 
-    def decide(self, name: str, approved: bool, reason: str = "", by: str = "") -> None:
-        """A person's word about a call; the first one counts, and one that nobody asked for does nothing."""
+    def decide(self, name: str, approved: bool, reason: str = "", by: str = "", edit: Edit | None = None) -> None:
+        """A person's word about a call; the first one counts, and one that nobody asked for does nothing. edit: what
+        `read_edit` has made of the arguments that the person gives it."""
         call = self._calls.get(name)
-        if call is None or not call.asking:
+        if call is None or not call.asking or call.decided_by:
             return
-        call.decided_by = by or "a person"
+        self._decide(call, approved, reason, by or "a person", edit)
+
+    def _decide(self, call: Call, approved: bool, reason: str, by: str, edit: Edit | None) -> None:
+        call.decided_by, call.edit = by, edit
         assert self._executor is not None
-        self._executor.decide(call.plan, call.id, ex.Decision(approved, reason))
+        arguments = None if edit is None else edit.arguments
+        self._executor.decide(call.plan, call.id, ex.Decision(approved, reason, arguments))
 
     def cancel(self, worker: str, reason: str) -> list[str]:
         """End the calls of a worker that has ended itself. Returns their names."""
@@ -335,15 +360,13 @@ class Calls:
     def _take(self, call: Call, event: ex.Event) -> None:
         match event:
             case ex.ApprovalAsked():
-                call.arguments = logged(event.arguments)
-                call.asking = True
-                self._emit(ev.ApprovalAsked(call.name, dict(call.arguments)))
-                self._ask(call)
+                call.arguments, call.asked = logged(event.arguments), event.arguments
+                if event.problem or not self._decided_before(call):
+                    call.asking, call.decided_by = True, ""
+                    self._emit(ev.ApprovalAsked(call.name, dict(call.arguments), event.problem))
+                    self._ask(call)
             case ex.Approved() | ex.Rejected():
-                call.asking = False
-                by = call.decided_by or "somebody who made the same call"
-                approved = isinstance(event, ex.Approved)
-                self._emit(ev.ApprovalGiven(call.name, approved, by, event.reason))
+                self._decided(call, event)
             case ex.Started():
                 if call.tool == READING:
                     call.read = str(event.arguments.get("result", "")), max(event.arguments.get("start", 0), 0)
@@ -361,6 +384,38 @@ class Calls:
     def _tell_progress(self, call: Call, newest: ex.Progress) -> None:
         self._emit(ev.CallProgress(call.name, newest.done, newest.total, newest.message))
 
+    def _decided_before(self, call: Call) -> bool:
+        """A person's word that the log has still holds, where it can be carried out."""
+        word, call.word = call.word, None
+        if word is None:
+            return False
+        try:
+            edit = None if word.arguments is None else self.read_edit(call.name, word.arguments)
+        except UsageError:  # the tool is another one by now
+            return False
+        self._decide(call, word.approved, word.reason, word.by, edit)
+        return True
+
+    def _decided(self, call: Call, event: ex.Approved | ex.Rejected) -> None:
+        arguments, needs = None, tuple[str, ...]()
+        if isinstance(event, ex.Approved) and event.arguments is not None:
+            arguments = written_as(event.arguments, call.asked)
+            if call.edit is not None:
+                arguments, needs = call.edit.written, self._names_of(call, call.edit.needs)
+        call.needs = tuple(dict.fromkeys([*call.needs, *needs]))
+        if not call.asking and call.decided_by:
+            return  # the log has it already
+        call.asking = False
+        by = call.decided_by or "somebody who made the same call"
+        approved = isinstance(event, ex.Approved)
+        self._emit(ev.ApprovalGiven(call.name, approved, by, event.reason, arguments, list(needs)))
+
+    def _names_of(self, call: Call, labels: Collection[str]) -> tuple[str, ...]:
+        """The run's names of calls that a person refers to by the labels that the worker uses."""
+        same_plan = {one.label: one for one in self._calls.values() if one.plan == call.plan}
+        found = (same_plan.get(label) or self._by_id.get((call.worker, label)) for label in labels)
+        return tuple(one.name for one in found if one is not None)
+
     def _ask(self, call: Call) -> None:
         assert self._executor is not None
         if self.approve == "all":
@@ -373,6 +428,8 @@ class Calls:
     def _end(self, call: Call, outcome: CallOutcome) -> None:
         """The one place where a call ends."""
         call.asking = False
+        if outcome.edited is not None:
+            outcome = replace(outcome, edited=logged(outcome.edited))
         call.outcome = outcome
         call.outside = call.outside or not outcome.trusted or any(self._calls[need].outside for need in call.needs)
         self.outside_was_read = self.outside_was_read or call.outside

@@ -39,7 +39,8 @@ class WorkerPair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs; `figures` and `settings` are {name: (in a, in b)}, settings only those that differ."""
+    """Two runs; `figures` and `settings` are {name: (in a, in b)}, settings only those that differ; `edits` what
+    a person has changed of the calls of each, in words."""
 
     a: str
     b: str
@@ -49,6 +50,7 @@ class Comparison:
     items: list[dict[str, Any]]
     figures: dict[str, tuple[Any, Any]]
     settings: dict[str, tuple[Any, Any]]
+    edits: tuple[list[str], list[str]] = ([], [])
 
     def to_json(self) -> dict[str, Any]:
         """As docs/protocol.md has it."""
@@ -58,6 +60,7 @@ class Comparison:
         return {
             "a": self.a, "b": self.b, "aligned": where, "workers": pairs, "answers": {"a": a, "b": b, "same": a == b},
             "items": self.items, "metrics": _both(self.figures), "settings": _both(self.settings),
+            "edits": {"a": self.edits[0], "b": self.edits[1]},
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -78,6 +81,8 @@ class Comparison:
         a, b = self.answers
         lines += [f"answer: the same, {one_line(a, 100)}"] if a == b else [f"answer of a: {a}", f"answer of b: {b}"]
         lines += [f"{name}: {x} and {y}" for name, (x, y) in {**self.figures, **self.settings}.items()]
+        named = zip(("a", "b"), self.edits, strict=True)
+        lines += [f"call of {name}: {one_line(edit, 200)}" for name, edits in named for edit in edits]
         return "\n".join(lines)
 
 
@@ -91,7 +96,7 @@ def compare(a: Sequence[ev.Event], b: Sequence[ev.Event]) -> Comparison:
     answers = tuple(view.finished.answer if view.finished else "" for view in (one, other))
     return Comparison(
         one.run_id, other.run_id, aligned, pairs, (answers[0], answers[1]), _items(one, other), _figures(one, other),
-        _settings(one, other),
+        _settings(one, other), (_edits(one), _edits(other)),
     )  # fmt: skip
 
 
@@ -162,6 +167,11 @@ def _settings(one: RunView, other: RunView) -> dict[str, tuple[Any, Any]]:
     left, right = told(one), told(other)
     pairs = {name: (left.get(name), right.get(name)) for name in [*left, *(n for n in right if n not in left)]}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _edits(view: RunView) -> list[str]:
+    """`c2 gcd(a=48, b=12), changed by Ann, who was asked for gcd(a=48, b=36)`"""
+    return [f"{call.call} {call.label}, {call.edit}" for call in view.calls.values() if call.edited]
 
 
 def _both(pairs: dict[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:

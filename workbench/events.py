@@ -265,22 +265,30 @@ class CallProgress:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAsked:
-    """A call waits for a person's word."""
+    """A call waits for a person's word; `problem` is why it waits on, though a person has given it other arguments."""
 
     kind: ClassVar[str] = "approval_asked"
     call: str
     arguments: dict[str, Any]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalGiven:
-    """A person decided about a call."""
+    """A person decided about a call.
+
+    `arguments`, where the person changed them: what they wrote in the place of what ApprovalAsked says, all of it,
+    references as in CallPlanned; what was left as it was asked for stands here as it stands there. CallStarted has what
+    the tool got. `needs` are the calls whose results the person's arguments refer to.
+    """
 
     kind: ClassVar[str] = "approval_given"
     call: str
     approved: bool
     by: str = ""
     reason: str = ""
+    arguments: dict[str, Any] | None = None
+    needs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ def _take(read: _Read, payload: ev.Payload) -> None:
         case ev.CallPlanned():
             read.calls[payload.call] = payload
             read.offsets[payload.call] = len(read.lanes.get(payload.worker, ""))
+        case ev.ApprovalGiven(call=call, arguments=dict(arguments)):  # what ran, where the tool is not called for it
+            read.arguments[call] = arguments
         case ev.CallStarted(call=call, arguments=arguments) if arguments is not None:
             read.arguments[call] = arguments
         case ev.CallFinished(call=call, status="succeeded", text=text):

@@ -140,6 +140,9 @@ def _call_span(view: RunView, call: CallView) -> dict[str, Any]:
     }
     if call.decided_by:
         facts["workbench.decided_by"] = call.decided_by
+    if call.edited:
+        asked = scrub(call.asked, os.path.expanduser("~"))
+        facts["workbench.asked_arguments"] = json.dumps(asked, ensure_ascii=False)
     if call.state != "succeeded":
         facts["error.type"] = call.state
     name = f"execute_tool {call.tool}"

@@ -1,19 +1,23 @@
-"""Single keys from a terminal, while a picture is shown: a person's yes or no to a call that asks for one.
+"""Single keys from a terminal, while a picture is shown: a person's word about a call that asks for one.
 
 In: a terminal's input. Out: each key, to a function, in a thread of its own. Where the input is no terminal, or not
-this program's to read, nothing happens. The terminal is left as it was found. Neighbours: `cli` answers approvals.
+this program's to read, nothing happens. The terminal is left as it was found. Neighbours: `approving` answers.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
+import re
 import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
+_KEY: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Za-z]|\x1b|.", re.DOTALL)
+"""An arrow or the like, which a terminal sends as several characters; Escape; or one character."""
 POLL_S: Final = 0.2
 """How soon the thread sees that it shall end."""
 
@@ -25,7 +29,7 @@ def is_interactive() -> bool:
 
 @contextlib.contextmanager
 def keys(pressed: Callable[[str], object]) -> Iterator[None]:
-    """Within the block, `pressed` gets every key; Ctrl-C stays what it is."""
+    """Within the block, `pressed` gets every key, arrows and the like as one; Ctrl-C stays what it is."""
     if not _is_terminal(sys.stdin):
         yield
         return
@@ -52,6 +56,7 @@ def keys(pressed: Callable[[str], object]) -> Iterator[None]:
 
 
 def _read(place: int, ended: threading.Event, pressed: Callable[[str], object]) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
     while not ended.is_set():
         ready, _, _ = select.select([place], [], [], POLL_S)
         if not ready:
@@ -62,7 +67,7 @@ def _read(place: int, ended: threading.Event, pressed: Callable[[str], object]) 
             return
         if not read:
             return
-        for key in read.decode(errors="ignore"):
+        for key in _KEY.findall(decoder.decode(read)):
             pressed(key)
 
 

@@ -9,7 +9,7 @@ is learnt of tools that change something, of random ones, and of results that we
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memory.store import Library
@@ -23,6 +23,7 @@ from toolsets.plan import Ref
 from toolsets.shelf import as_json, tools_of
 from toolsets.tool import Tool
 from workbench import events as ev
+from workbench.edits import changed_names
 from workbench.log import RunLog
 
 MAX_RUNS = 500
@@ -59,12 +60,18 @@ def trace_of(events: Iterable[ev.Event], tools: Mapping[str, Tool]) -> Trace | N
     planned: dict[str, ev.CallPlanned] = {}
     arguments: dict[str, dict[str, Any]] = {}
     finished: list[tuple[ev.CallPlanned, ev.CallFinished]] = []
+    asked: dict[str, dict[str, Any]] = {}
     for event in events:
         match event.payload:
             case ev.RunStarted() as started:
                 run_id, task = event.run_id, started.task
             case ev.CallPlanned() as call:
                 planned[call.call] = call
+            case ev.ApprovalAsked() as asking:
+                asked[asking.call] = asking.arguments
+            case ev.ApprovalGiven(arguments=dict(edit)) as given if given.call in planned:
+                planned[given.call] = _edited(planned[given.call], asked.get(given.call, {}), edit, given.needs)
+                arguments[given.call] = edit
             case ev.CallStarted() as begun if begun.arguments is not None:
                 arguments[begun.call] = begun.arguments
             case ev.CallFinished() as end if end.call in planned:
@@ -103,6 +110,15 @@ def _written(call: ev.CallPlanned, planned: Mapping[str, ev.CallPlanned]) -> dic
         for name, one in call.arguments.items()
         if _all_known(value := read_references(one, names), names)
     }
+
+
+def _edited(
+    call: ev.CallPlanned, asked: Mapping[str, Any], edit: Mapping[str, Any], needs: Sequence[str]
+) -> ev.CallPlanned:
+    """The call as a person has changed it: what they have left as it was is as the worker wrote it."""
+    changed = changed_names(edit, asked)
+    written = {name: value if name in changed else call.arguments.get(name, value) for name, value in edit.items()}
+    return replace(call, arguments=written, needs=list(dict.fromkeys([*call.needs, *needs])))
 
 
 def _all_known(value: Any, names: Collection[str]) -> bool:

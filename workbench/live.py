@@ -14,6 +14,7 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from workbench.approving import CallEdit
 from workbench.events import Event
 from workbench.panes import figures, frame, headline, result, tree_of
 from workbench.plan_tree import plan_lines
@@ -40,6 +41,8 @@ class LiveView:
         self.console, self.errors = console or Console(), errors
         self.plain = not _can_draw(self.console) if plain is None else plain
         self.view = RunView()
+        self.edit: CallEdit | None = None
+        """A call whose arguments a person edits just now; set by whoever reads the keys."""
         self._lock = threading.Lock()  # frames are drawn by a thread of rich's
         self._live = Live(
             console=self.console, get_renderable=self._frame, refresh_per_second=FRAMES_PER_S, vertical_overflow="crop"
@@ -74,6 +77,10 @@ class LiveView:
         """Show one more event."""
         with self._lock:
             moments = self.view.apply(event)
+            if (edit := self.edit) is not None:
+                known = self.view.calls.get(edit.call)
+                if known is None or not known.is_open or known.state == "running":
+                    self.edit = None  # it has been decided about elsewhere
         if self.plain:
             for moment in moments:
                 for line in plain_lines(self.view, moment, self.errors):
@@ -81,7 +88,7 @@ class LiveView:
 
     def _frame(self) -> RenderableType:
         with self._lock:
-            return frame(self.view, self.console, self.console.get_time())
+            return frame(self.view, self.console, self.console.get_time(), self.edit)
 
     def _write(self, line: str) -> None:
         # Not through rich: it would wrap the line, and colour it wherever FORCE_COLOR is set.

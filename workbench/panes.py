@@ -7,6 +7,7 @@ Neighbours: `projection` above; `live` shows the frames.
 
 from collections.abc import Sequence
 from itertools import islice
+from textwrap import wrap
 from typing import Any
 
 from rich.box import ROUNDED, SIMPLE_HEAD
@@ -17,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolsets.fronts.references import read_references
+from workbench.approving import CallEdit
 from workbench.lanes import Lane, Span, shown
 from workbench.plan_tree import SIGNS, TreeCall, arguments_text, draw_plan
 from workbench.projection import CallView, RunView
@@ -35,10 +37,10 @@ STATES = {
 STATUSES = {"solved": ("✓", "green"), "running": ("●", "cyan"), "failed": ("✗", "red")}
 
 
-def frame(view: RunView, console: Console, now_s: float) -> RenderableType:
-    """The whole picture, at most as wide and one line less high than the terminal."""
+def frame(view: RunView, console: Console, now_s: float, edit: CallEdit | None = None) -> RenderableType:
+    """The whole picture, at most as wide and one line less high than the terminal. edit: what a person edits."""
     width, height = console.width, max(3, console.height - 1)
-    below = [*_plan(view, (height - 2) // 3), *_questions(view, width, height // 6)]
+    below = [*_plan(view, (height - 2) // 3), *_questions(view, width, height // 6, edit)]
     room = max(1, height - 2 - sum(_height(part) for part in below))
     rows, limit = arrange(len(view.lanes), width, room)
     body = _grid(view, rows, limit, console, now_s) if limit >= SHORTEST else _lines(view, room, width, now_s)
@@ -74,6 +76,7 @@ def tree_of(view: RunView, plan: str) -> list[TreeCall]:
             isolation="" if call.isolation == "in process" else call.isolation,
             write=call.effect == "write",
             note=_note(call),
+            edited=(call.decided_by or "a person") if call.edited else "",
         )
         for call in calls
     ]
@@ -98,8 +101,10 @@ def _plan(view: RunView, room: int) -> list[RenderableType]:
     return [draw_plan(tree_of(view, running[-1]), max_lines=room, title=running[-1])] if running and room >= 5 else []
 
 
-def _questions(view: RunView, width: int, most: int) -> list[RenderableType]:
-    """What waits for a person's word."""
+def _questions(view: RunView, width: int, most: int, edit: CallEdit | None) -> list[RenderableType]:
+    """What waits for a person's word, and what they edit."""
+    if edit is not None:
+        return _editing(edit, width)
     lines: list[RenderableType] = []
     if view.breaks.paused and view.finished is None:
         hit = view.breaks.at
@@ -110,14 +115,30 @@ def _questions(view: RunView, width: int, most: int) -> list[RenderableType]:
         line.truncate(width)
         lines.append(line)
     for call in view.asking[:most]:
-        keys = "  y: yes  n: no" if not lines else ""
+        keys = "  y: yes  n: no  e: edit" if not lines else ""
         line = Text("? ", style="bold yellow", no_wrap=True)
-        line.append(one_line(f"{call.worker}: {call.label}", max(20, width - len(keys) - 3)), "bold").append(
+        line.append(one_line(f"{call.worker}: {call.asked_label}", max(20, width - len(keys) - 3)), "bold").append(
             keys, "dim"
         )
         line.truncate(width)
         lines.append(line)
     return lines
+
+
+def _editing(edit: CallEdit, width: int) -> list[RenderableType]:
+    keys, head = "  Enter: run  Esc: back", f"e {one_line(edit.tool, 30)} "
+    line = Text(head, style="bold yellow", no_wrap=True)
+    before, under, after = edit.line.window(width - len(head) - len(keys) - 1)
+    line.append(_in_line(before)).append(_in_line(under), "reverse").append(_in_line(after)).append(keys, "dim")
+    line.truncate(width)
+    if not edit.problem:
+        return [line]
+    return [line, *(Text(part, style="red", no_wrap=True) for part in wrap(one_line(edit.problem), width)[:3])]
+
+
+def _in_line(text: str) -> str:
+    """As it is typed: with all of its blanks."""
+    return visible(text).replace("\n", " ")
 
 
 def _height(part: RenderableType) -> int:

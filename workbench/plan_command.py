@@ -26,11 +26,14 @@ from toolsets.results import CallOutcome
 from toolsets.tool import Tool
 from toolsets.untrusted import neutralise
 from workbench import command_options as options
+from workbench.approving import arguments_json, read_arguments
+from workbench.edits import Asked, read_edit
 from workbench.errors import UsageError
 from workbench.mcp_tools import McpTools
 from workbench.plan_run import BothTools, PlanBoard, ReadPlan, read_plan, run_plan
 from workbench.plan_tree import arguments_text, draw_plan, path_of, plan_lines
 from workbench.texts import read_text
+from workbench.told import logged
 from workbench.visible import one_line, visible
 
 FRAMES_PER_S = 10
@@ -165,10 +168,27 @@ class _Command:
     async def _ask(self, asked: ApprovalAsked) -> Decision:
         self._live.stop()
         print(f"${asked.call} {one_line(asked.tool)}({one_line(arguments_text(asked.arguments), 500)})")
-        answer = await anyio.to_thread.run_sync(input, "Run it? [y/N] ", abandon_on_cancel=True)
+        if asked.problem:
+            print(one_line(asked.problem, 500))
+        answer = await anyio.to_thread.run_sync(input, "Run it? [y/N, e: edit] ", abandon_on_cancel=True)
+        word = answer.strip().lower()
+        decision = await self._edit(asked) if word in ("e", "edit") else Decision(word in ("y", "yes"))
         if self._in_place:
             self._live.start()
-        return Decision(answer.strip().lower() in ("y", "yes"))
+        return decision
+
+    async def _edit(self, asked: ApprovalAsked) -> Decision:
+        """Ask for other arguments, as JSON on one line, until they fit or the person goes back to the question."""
+        text = arguments_json(logged(asked.arguments))
+        while text := await anyio.to_thread.run_sync(_edited, text, abandon_on_cancel=True):
+            try:
+                mine = Asked(asked.call, asked.tool, asked.arguments)
+                edit = read_edit(mine, read_arguments(text), self._tools, self.board.outcomes)
+            except UsageError as error:
+                print(one_line(str(error), 500))
+            else:
+                return Decision(True, arguments=None if edit is None else edit.arguments)
+        return await self._ask(asked)
 
     def _json(self, ran: bool, interrupted: bool) -> dict[str, Any]:
         drawn = self.board.calls()
@@ -199,6 +219,19 @@ class _Command:
             ],
             "critical_path": None if path is None else {"wall_s": path.duration_s, "calls": list(path.calls)},
         }
+
+
+def _edited(text: str) -> str:
+    """A line that the person edits; empty where they go back."""
+    try:
+        import readline
+    except ImportError:  # without it the line is written anew
+        return input("Arguments, an empty line goes back: ").strip()
+    readline.set_startup_hook(lambda: readline.insert_text(text))
+    try:
+        return input("Arguments, an empty line goes back: ").strip()
+    finally:
+        readline.set_startup_hook(None)
 
 
 def _json_value(value: Any) -> Any:

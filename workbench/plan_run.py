@@ -114,9 +114,11 @@ class PlanBoard:
                 self._began_s.setdefault(event.call, time.monotonic())
                 call = replace(call, state="running", note="")
             case ApprovalAsked():
-                call = replace(call, state="asking", note="waits for your yes")
+                call = replace(call, state="asking", note=event.problem or "waits for your yes")
             case Approved():
                 call = replace(call, state="planned", note="")
+                if event.arguments is not None:
+                    call = replace(call, arguments=arguments_text(event.arguments), edited="you")
             case AttemptFailed():
                 call = replace(call, note=f"{event.error} Again in {event.retry_in_s:.1f} s.")
             case Progress():

@@ -62,7 +62,8 @@ _FIRST: Final = (
 class TreeCall:
     """One call to be drawn. arguments: as text, without brackets. state: planned, unsound (cannot run),
     asking, running, or how it ended.
-    wall_s: None where nothing was measured. note: its result or error in a few words. by: who asked for it."""
+    wall_s: None where nothing was measured. note: its result or error in a few words. by: who asked for it. edited: who
+    has changed its arguments."""
 
     id: str
     tool: str
@@ -74,6 +75,7 @@ class TreeCall:
     write: bool = False
     note: str = ""
     by: str = ""
+    edited: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,8 @@ def _pieces(line: _Line, path: CriticalPath | None) -> Iterator[tuple[str, str]]
         facts.append("change")
     if call.isolation:
         facts.append(one_line(call.isolation, 60))
+    if call.edited:
+        facts.append(f"changed by {one_line(call.edited, 30)}")
     if call.by:
         facts.append(f"by {one_line(call.by, 30)}")
     if line.also:

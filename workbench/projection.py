@@ -69,6 +69,10 @@ class CallView:
     output: str = ""
     problems: list[str] = field(default_factory=list)
     decided_by: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
+    """What a person was asked about: the arguments with results in the place of references."""
+    edited: bool = False
+    """Whether a person has changed the arguments; `arguments` are then theirs, and `asked` what they were."""
 
     @property
     def is_open(self) -> bool:
@@ -80,6 +84,18 @@ class CallView:
         if self.tool == UNREAD and self.raw.strip():
             return without_call_tags(self.raw)
         return call_label(self.tool, self.arguments)
+
+    @property
+    def asked_label(self) -> str:
+        """The call as a person was asked about it."""
+        return call_label(self.tool, self.asked)
+
+    @property
+    def edit(self) -> str:
+        """`changed by Ann, who was asked for gcd(a=48, b=36)`; empty where nobody has changed it."""
+        return (
+            f"changed by {self.decided_by or 'a person'}, who was asked for {self.asked_label}" if self.edited else ""
+        )
 
     @property
     def outcome(self) -> str:
@@ -315,13 +331,19 @@ class RunView:
                 if payload.done is not None or payload.message:
                     call.progress = progress_text(payload.done, payload.total, payload.message)
             case ev.ApprovalAsked():
-                call.state = "asking"
-                self._moment("asks", call.worker, f"{call.label} waits for a person's word", call.call)
+                call.state, call.asked = "asking", payload.arguments
+                problem = f": {payload.problem}" if payload.problem else ""
+                self._moment("asks", call.worker, f"{call.label} waits for a person's word{problem}", call.call)
             case ev.ApprovalGiven():
+                label = call.label
                 call.state, call.decided_by = "planned", payload.by
                 said = "approved" if payload.approved else "rejected"
+                if payload.arguments is not None:
+                    call.arguments, call.edited = payload.arguments, True
+                    call.needs = list(dict.fromkeys([*call.needs, *payload.needs]))
+                    said = f"changed to {call.label} and approved"
                 reason = f": {payload.reason}" if payload.reason else ""
-                self._moment("decides", call.worker, f"{call.label} {said} by {payload.by}{reason}", call.call)
+                self._moment("decides", call.worker, f"{label} {said} by {payload.by}{reason}", call.call)
             case ev.PlanProblem():
                 call.problems.append(payload.message)
 

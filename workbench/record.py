@@ -89,7 +89,7 @@ class Record:
     def calls(self) -> Picture:
         """Every tool call with its result."""
         rows = [
-            (c["call"], c["worker"], c["label"], c["state"], c["result"], f"{c['at_s']:.2f}", f"{c['wall_s']:.4f}")
+            (c["call"], c["worker"], _with_edit(c), c["state"], c["result"], f"{c['at_s']:.2f}", f"{c['wall_s']:.4f}")
             for c in self.data["calls"]
         ]
         return _table(("call", "worker", "what", "state", "result", "at s", "took s"), rows)
@@ -141,6 +141,10 @@ class Record:
         ]
         lines += [f"{i['item']}. {i['question']} -> {_or_none(i['answer'])}" for i in self.data["items"]]
         return "\n".join([*lines, f"answer: {self.answer}"] if self.answer else lines)
+
+
+def _with_edit(call: dict[str, Any]) -> str:
+    return f"{call['label']} ({call['edit']})" if call.get("edit") else str(call["label"])
 
 
 def _is_passing(moment: dict[str, Any]) -> bool:

@@ -180,6 +180,8 @@ class _Rehearsal:
                 calls.recall(payload, waiting[0])
                 waiting.popleft()
                 self._read(payload.worker, ())
+            case ev.ApprovalGiven():
+                calls.recall_word(payload)
             case ev.CallStarted():
                 self.begun.add(payload.call)
                 calls.recall_start(payload)
@@ -403,10 +405,7 @@ class _Rehearsal:
             if name in self.unchecked and worker.state not in ENDED:
                 run._check(name)
             run._state(name)
-        later = {one.payload.call: one.payload for one in self.past.after if isinstance(one.payload, ev.CallFinished)}
-        for name in [name for worker in run.space.workers for name in calls.open_of(worker)]:
-            if name in later:
-                calls.recall_end(later[name])
+        self._end_as_the_parents([name for worker in run.space.workers for name in calls.open_of(worker)])
         for name, text in changes.replace.items():
             self._replace(name, text)
         if changes.without_tools:
@@ -438,6 +437,26 @@ class _Rehearsal:
         if changes.say:
             self._say(changes.worker, changes.say)
         driver.settle()  # what comes at once joins the next step, as it would have
+
+    def _end_as_the_parents(self, names: Sequence[str]) -> None:
+        """Open calls that have ended in the parent end as there, and as what ran there."""
+        later: dict[str, list[ev.ApprovalGiven | ev.CallStarted | ev.CallFinished]] = {name: [] for name in names}
+        for event in self.past.after:
+            one = event.payload
+            if isinstance(one, ev.ApprovalGiven | ev.CallStarted | ev.CallFinished) and one.call in later:
+                later[one.call].append(one)
+        for told in later.values():
+            if not told or not isinstance(told[-1], ev.CallFinished):
+                continue
+            for one in told:
+                match one:
+                    case ev.ApprovalGiven():
+                        self.driver.calls.recall_word(one)
+                        self.emit(one)
+                    case ev.CallStarted():
+                        self.driver.calls.recall_start(one)
+                    case ev.CallFinished():
+                        self.driver.calls.recall_end(one)
 
     def _say(self, worker: str | None, text: str) -> None:
         """At once, but on a worksheet between two items, as to a worker that is held: what it has begun is not lost."""

@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 
 from toolsets.answers import KINDS
+from workbench.approving import Deciding
 from workbench.breakpoints import of_options
 from workbench.command_options import (
     AsJson,
@@ -92,7 +93,11 @@ def run(
     ] = None,
     async_tools: Annotated[bool, typer.Option("--async-tools", help="Workers go on while their calls run.")] = False,
     approve: Annotated[
-        str | None, typer.Option(help="Calls that need your word: ask, all or none; ask in a terminal, else none.")
+        str | None,
+        typer.Option(
+            help="Calls that need your word: ask (y, n, or e to edit the arguments), all or none; ask in a terminal, "
+            "else none."
+        ),
     ] = None,
     call_timeout: Annotated[float | None, typer.Option(help="Seconds for one call.")] = None,
     on_failure: OnFailure = None,
@@ -152,7 +157,7 @@ def see_through(started: Run, as_json: bool, asks: str = "none") -> bool:
     )
     if as_json:
         view.console.file = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
-    pressed = partial(_pressed, started, view, asks)
+    pressed = partial(_pressed, started, view, Deciding(started, view) if asks == "ask" else None)
     with keys(pressed) if attended or asks == "ask" else nullcontext(), view:
         try:
             view.watch(started.events() if attended else _stopping(started))
@@ -187,14 +192,13 @@ def _stopping(run: Run) -> Iterator[Event]:
             )
 
 
-def _pressed(run: Run, view: LiveView, asks: str, key: str) -> None:
-    """A key of the person who watches: y or n, about the call that has waited longest; c or s where the run is held."""
-    if view.view.breaks.paused and key.lower() in ("c", "s"):
+def _pressed(run: Run, view: LiveView, decide: Deciding | None, key: str) -> None:
+    """A key of the person who watches: c or s where the run is held, others about calls, if these ask."""
+    if view.view.breaks.paused and view.edit is None and key.lower() in ("c", "s"):
         with suppress(UsageError):
             (run.resume if key.lower() == "c" else run.step)(by="terminal")
-    if asks == "ask" and key.lower() in ("y", "n") and (pending := run.pending):
-        with suppress(UsageError):  # it has just ended
-            (run.approve if key.lower() == "y" else run.reject)(pending[0].call, by="terminal")
+    if decide is not None:
+        decide(key)
 
 
 def run_json(run: Run) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.table import Column, Table
 
 from workbench.breakpoints import of_options
 from workbench.command_options import AsJson, BreakAtEnd, BreakAtStep, BreakBefore, BreakOn, RunId
+from workbench.keys import is_interactive
 from workbench.live import LiveView, trees
 from workbench.log import RunLog
 from workbench.run_command import lab_command, leave, run_json, see_through
@@ -171,7 +172,7 @@ def delete(run_id: RunId) -> None:
 
 def _watch(begun: Run, as_json: bool) -> None:
     """Show a run to its end; the exit codes are those of `workbench run`."""
-    interrupted = see_through(begun, as_json)
+    interrupted = see_through(begun, as_json, "ask" if is_interactive() and not as_json else "none")
     if begun._error is not None:
         raise begun._error
     print(json.dumps(run_json(begun), ensure_ascii=False) if as_json else f"This is run {begun.id}.")

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from workbench.call_values import Pending
     from workbench.calls import Approve, Calls
     from workbench.driver import Driver
+    from workbench.edits import Edit
     from workbench.evaluate_problems import Check, Evaluation, Given
     from workbench.rehearsal import Past
     from workbench.replay import Proof
@@ -78,7 +79,7 @@ class Run(Readable, Steerable):
         names = (settings.get("prompting") or {}).get("names", NAMES)
         self._at_start: list[Callable[[Driver], None]] = []
         self._steering = Steering(
-            list(names[: settings["workers"]]), self._wish, self._check_pending,
+            list(names[: settings["workers"]]), self._wish, self._check_pending, self._read_edit,
             lambda: self._calls.tools if self._calls is not None else None,
         )  # fmt: skip
         self._final: ev.RunFinished | None = None
@@ -161,6 +162,10 @@ class Run(Readable, Steerable):
         if self._done.is_set() or self._calls is None:
             raise UsageError(f"Call {call} waits for nobody's word: its run is not going on.")
         self._calls.check_pending(call)
+
+    def _read_edit(self, call: str, arguments: Any) -> Edit | None:
+        assert self._calls is not None
+        return self._calls.read_edit(call, arguments)
 
     def _flush(self) -> None:
         if not self._done.is_set():

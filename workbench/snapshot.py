@@ -124,6 +124,7 @@ def _card(call: CallView) -> dict[str, Any]:
         "state": call.state,
         "result": visible(call.outcome),
         "wall_s": round(call.wall_s, 4),
+        **({"edit": visible(call.edit)} if call.edited else {}),
     }
 
 
@@ -134,6 +135,7 @@ def _call(view: RunView, call: CallView) -> dict[str, Any]:
         "worker": visible(call.worker),
         "tool": visible(call.tool),
         "arguments": plain(call.arguments),
+        **({"asked": plain(call.asked), "edited_by": visible(call.decided_by)} if call.edited else {}),
         "plan": visible(call.plan),
         "number": visible(call.number),
         "needs": [visible(need) for need in call.needs],

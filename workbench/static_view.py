@@ -167,7 +167,7 @@ def _span(span: Mapping[str, Any]) -> str:
         return (
             f'<div style="{_MONO};margin:4px 0;padding:2px 8px;border-left:4px solid {colour};'
             f'background-color:rgba(128,128,128,0.12);white-space:pre-wrap;overflow-wrap:break-word">'
-            f"{escaped(span['label'])}{result}</div>"
+            f"{escaped(span['label'])}{result}{_edit_html(span)}</div>"
         )
     style = "margin:2px 0;white-space:pre-wrap;overflow-wrap:break-word"
     if span["kind"] == "injected":
@@ -175,9 +175,15 @@ def _span(span: Mapping[str, Any]) -> str:
     return f'<div style="{style}">{escaped(_span_text(span).strip())}</div>'
 
 
+def _edit_html(span: Mapping[str, Any]) -> str:
+    return f'<div style="opacity:0.75">{escaped(span["edit"])}</div>' if span.get("edit") else ""
+
+
 def _span_text(span: Mapping[str, Any]) -> str:
     if span["kind"] == "call":
-        return f"{span['label']} -> {span['result']}" if span["result"] else f"{span['label']} ({span['state']})"
+        edit = f" [{span['edit']}]" if span.get("edit") else ""
+        result = f" -> {span['result']}" if span["result"] else f" ({span['state']})"
+        return f"{span['label']}{result}{edit}"
     told = "" if span["kind"] == "text" or span["source"] == "header" else f"[{span['source']}] "
     return f"{told}{span['text']}"
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hogwild.prompting import NAMES
 from workbench import events as ev
+from workbench.approving import read_arguments
 from workbench.breakpoints import ANY, Breakpoint, restored
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.call_values import Pending
     from workbench.driver import Driver
+    from workbench.edits import Edit
 
 MAX_WORKERS: Final = len(NAMES)
 WHEN: Final = ("now", "queued")
@@ -101,9 +103,27 @@ class Steerable(ABC):
         """Take back a line that waits to be said."""
         self.command("cancel_say", {"line": line}, key=key, by=by)
 
-    def approve(self, call: str | Pending, reason: str = "", by: str = "", *, key: str = "") -> None:
-        """Let a call that asks for a person's word begin: one of `pending`, or its name."""
-        self.command("approve", {"call": _name_of(call), "reason": reason}, key=key, by=by)
+    def approve(
+        self,
+        call: str | Pending,
+        reason: str = "",
+        by: str = "",
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        key: str = "",
+    ) -> None:
+        """Let a call that asks for a person's word begin: one of `pending`, or its name.
+
+        arguments: what it runs with, all of it, in the place of what the worker wrote: `{**call.arguments, "b": 30}`.
+        They are checked as the worker's are; where they do not fit, UsageError says so, and the call waits on. A text
+        `$1` is the result of call 1 of its plan. The worker is told what ran.
+        """
+        given: dict[str, Any] = {"call": _name_of(call), "reason": reason}
+        if arguments is not None:
+            from workbench.told import logged
+
+            given["arguments"] = logged(arguments, whole=True)  # as it goes to an engine's process and into the log
+        self.command("approve", given, key=key, by=by)
 
     def reject(self, call: str | Pending, reason: str = "", by: str = "", *, key: str = "") -> None:
         """Say no to a call; the worker is told so, with the reason."""
@@ -129,20 +149,22 @@ def _name_of(call: str | Pending) -> str:
 
 class Steering:
     """One run's commands, made ready for its driver's thread. wish: hands a `Wish` to that thread. check_pending:
-    raises UsageError unless a call waits for a person's word. tools: their names, once they are known."""
+    raises UsageError unless a call waits for a person's word. read_edit: see `Calls.read_edit`. tools: their names,
+    once they are known."""
 
     def __init__(
         self,
         names: list[str],
         wish: Callable[[Wish], None],
         check_pending: Callable[[str], None],
+        read_edit: Callable[[str, Any], Edit | None],
         tools: Callable[[], Collection[str] | None] = lambda: None,
     ) -> None:
         self.names = names
         self.breakpoints: dict[str, Breakpoint] = {}
         self._tools = tools
         self._breaks = (name for at in itertools.count(1) if (name := f"b{at}") not in self._taken)
-        self._wish, self._check_pending = wish, check_pending
+        self._wish, self._check_pending, self._read_edit = wish, check_pending, read_edit
         self._lines = (line for at in itertools.count(1) if (line := f"line-{at}") not in self._taken)
         self._taken: set[str] = set()
         self._queued: set[str] = set()
@@ -303,9 +325,12 @@ class Steering:
         self._wish(lambda driver: driver.requeue(line, ""))
         return {"line": line}
 
-    def _approve(self, key: str, by: str, call: str, reason: str = "") -> dict[str, Any]:
+    def _approve(self, key: str, by: str, call: str, reason: str = "", arguments: Any = None) -> dict[str, Any]:
         self._check_pending(call)
-        self._wish(lambda driver: driver.calls.decide(call, True, reason, by))
+        if isinstance(arguments, str):  # the text of a box: a browser's own numbers have few digits
+            arguments = read_arguments(arguments)
+        edit = None if arguments is None else self._read_edit(call, arguments)
+        self._wish(lambda driver: driver.calls.decide(call, True, reason, by, edit))
         return {"call": call}
 
     def _reject(self, key: str, by: str, call: str, reason: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from hogwild.prompting import Prompting
 from toolsets.damaged import well_formed
 from toolsets.plan import Ref, Template
-from toolsets.rendering import render_result, told_as
+from toolsets.rendering import render_call, render_result, told_as
 from toolsets.results import CallOutcome
 from toolsets.rounds import render_round
 from toolsets.untrusted import neutralise, without_markers
@@ -51,13 +51,19 @@ def result_text(
         start += max(outcome.num_chars - _shown(outcome)[1], 0)
         text += f'\n[read on: call read_result with result "{result}" and start {start}]'
     text = neutralise(text, markers) if outside or wary else without_markers(text, special)
+    edited = "" if outcome.edited is None or not words.edited else render_call(outcome.tool, outcome.edited)
+    if edited:
+        edited = neutralise(edited, markers) if outside or wary else without_markers(edited, special)
     if not alone:
         shared = tuple(sharers) if words.shared else ()
         # What is neutral already stays as it is when it is neutralised once more.
-        told = replace(outcome, call=label, text=text, trusted=not outside, shared_with=shared, store=None)
-        return render_round([told], len(text) + 1_000_000, markers)
+        ran = outcome.edited if words.edited else None
+        told = replace(outcome, call=label, text=text, trusted=not outside, shared_with=shared, edited=ran, store=None)
+        return render_round([told], len(text) + 1_000_000, {*markers, *special})
     if outside:
         text = words.untrusted.replace("{content}", text)
+    if edited:
+        text += words.edited.replace("{call}", edited)
     return text + (words.shared.replace("{calls}", ", ".join(sharers)) if sharers and words.shared else "")
 
 
@@ -85,8 +91,9 @@ def special_tokens(tokenizer: Any) -> frozenset[str]:
     return frozenset(special | set(getattr(tokenizer, "all_special_tokens", ())))
 
 
-def logged(value: Any, depth: int = 0) -> Any:
-    """A value as JSON for the log: what JSON does not know as text, what is long or deep cut, with a note.
+def logged(value: Any, depth: int = 0, *, whole: bool = False) -> Any:
+    """A value as JSON for the log: what JSON does not know as text, what is long or deep cut, with a note. whole: only
+    what is deep is cut.
 
     >>> logged({"day": __import__("datetime").date(2024, 2, 29), "a": (1, None)})
     {'day': '2024-02-29', 'a': [1, None]}
@@ -99,17 +106,20 @@ def logged(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         return "…"
     if isinstance(value, Mapping):
-        return {well_formed(str(key)): logged(item, depth + 1) for key, item in list(value.items())[:MOST_ITEMS]}
+        pairs = list(value.items())[: None if whole else MOST_ITEMS]
+        return {well_formed(str(key)): logged(item, depth + 1, whole=whole) for key, item in pairs}
     if isinstance(value, list | tuple):
-        items = [logged(item, depth + 1) for item in value[:MOST_ITEMS]]
-        return [*items, f"… {len(value) - MOST_ITEMS:,} more"] if len(value) > MOST_ITEMS else items
+        items = [logged(item, depth + 1, whole=whole) for item in value[: None if whole else MOST_ITEMS]]
+        return [*items, f"… {len(value) - len(items):,} more"] if len(value) > len(items) else items
     try:
         if not isinstance(value, Ref | Template) and (plain := told_as(value)) is not value:
-            return logged(plain, depth + 1)
+            return logged(plain, depth + 1, whole=whole)
         text = well_formed(value if isinstance(value, str) else str(value))
     except Exception:  # somebody else's class
         text = f"a {type(value).__name__}"
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… {len(text) - LONGEST_VALUE:,} more"
+    return (
+        text if whole or len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… {len(text) - LONGEST_VALUE:,} more"
+    )
 
 
 def as_json(value: Any) -> str:

@@ -1,5 +1,6 @@
 """What people do with runs that go on, in JupyterLab: from the launcher's card to a fork, a kill and a resumption."""
 
+import json
 import os
 import secrets
 import signal
@@ -171,6 +172,47 @@ def test_a_call_waits_for_a_persons_word_in_the_panel(lab: Lab, at_lab: Any, end
     panel.locator(".wb-status[data-status='stopped']").wait_for()
     given = [one.payload for one in RunLog(log_path(lab.data)).events(run_id) if one.kind == "approval_given"]
     assert [one.approved for one in given] == [True, False]
+
+
+def test_a_person_changes_the_arguments_of_a_call_in_its_card_with_the_keyboard_alone(
+    lab: Lab, at_lab: Any, endless: str
+) -> None:
+    settings = {"model": endless, "workers": 5, "memory": "none", "policy": {"approval": True}}
+    run_id = str(lab.api("runs", {"task": "What?", "settings": settings})["run_id"])
+    execute(at_lab, "agent-workbench:open-run", runId=run_id)
+    panel = at_lab.locator(f"[id='agent-workbench-run-{run_id}']")
+    card = panel.locator(".wb-lane", has_text="Dave").locator(".wb-card")
+    edit = card.get_by_role("button", name="Edit the arguments of gcd")
+    edit.focus()
+    at_lab.keyboard.press("Enter")
+    box = card.get_by_role("textbox", name="Arguments, as JSON")
+    assert at_lab.evaluate("() => document.activeElement.tagName") == "TEXTAREA"
+    assert json.loads(box.input_value()) == {"a": 84, "b": 126}
+    box.fill("gone")
+    at_lab.keyboard.press("Escape")
+    box.wait_for(state="hidden")
+    assert at_lab.evaluate("() => document.activeElement.textContent") == "Edit"
+    at_lab.keyboard.press("Enter")
+    assert json.loads(box.input_value()) == {"a": 84, "b": 126}, "Escape has left everything as it was"
+    alert = card.get_by_role("alert")
+    for wrong, sentence in (
+        ('{"a": 84', "This is no JSON object"),
+        ('{"a": 84, "b": "ten"}', "b of gcd must be a whole number"),
+    ):
+        box.fill(wrong)
+        at_lab.keyboard.press("Control+Enter")
+        alert.filter(has_text=sentence).wait_for()
+        assert box.input_value() == wrong, "nothing is lost"
+    box.fill('{"a": 84, "b": 10}')
+    press(card, "Approve these")
+    card.locator("xpath=self::*[@data-state='succeeded']").wait_for()
+    foot = card.locator(".wb-card-foot").inner_text()
+    assert "asked for gcd(a=84, b=126)" in foot
+    assert "b = 10" in card.locator(".wb-args").inner_text()
+    lab.api(f"runs/{run_id}/control", {"command": "stop"})
+    panel.locator(".wb-status[data-status='stopped']").wait_for()
+    (given,) = [one.payload for one in RunLog(log_path(lab.data)).events(run_id) if one.kind == "approval_given"]
+    assert (given.arguments, bool(given.by)) == ({"a": 84, "b": 10}, True)
 
 
 def test_a_reload_during_a_run_shows_every_event_once(lab: Lab, page: Any, endless_run: str) -> None:

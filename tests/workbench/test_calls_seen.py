@@ -71,7 +71,7 @@ def test_the_frame_shows_the_running_plan_its_progress_and_what_waits_for_a_word
     assert "Alice-1: 3 calls, 1 succeeded, 1 running" not in shown  # in the order of the states: asking comes first
     assert "● $2 fetch" in shown
     assert "75 % pages" in shown
-    assert '? Alice: wipe(path="$1")  y: yes  n: no' in shown
+    assert '? Alice: wipe(path="42")  y: yes  n: no  e: edit' in shown
 
 
 def test_the_frame_fits_into_every_terminal() -> None:

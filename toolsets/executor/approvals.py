@@ -1,4 +1,4 @@
-"""A person's yes or no.
+"""A person's yes or no, or a yes with other arguments.
 
 In: what is asked (`ApprovalAsked`). Out: a `Decision`. Neighbours: `executor` awaits an `Approver` before a call that
 needs one begins; a view shows the event and answers through `Approvals.decide`.
@@ -6,9 +6,9 @@ needs one begins; a view shows the event and answers through `Approvals.decide`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -20,6 +20,9 @@ class Decision:
     approved: bool
     reason: str = ""
     """In the person's words; the model reads it."""
+    arguments: Mapping[str, Any] | None = field(default=None, hash=False)
+    """What the call runs with, all of it, in the place of what was asked for. Where it does not fit the tool, the
+    question is asked again, with the problem."""
 
 
 Approver: TypeAlias = Callable[[ApprovalAsked], Awaitable[Decision]]

@@ -14,12 +14,14 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from toolsets.arguments import fit_arguments
 from toolsets.diagnostics import unknown_tool
 from toolsets.errors import NotExecutedError
 from toolsets.executor.approvals import Approver, Decision
@@ -53,6 +55,8 @@ DEFAULTS: Final = CallPolicy(
 MAX_CONCURRENT: Final = 64
 ADMITTED_AT_ONCE: Final = 16
 """Calls of a whole plan that are taken in before those that can begin do."""
+MAX_ASKED: Final = 100
+"""Answers with arguments that do not fit, before a call is given up: an approver that is a program may not learn."""
 MAX_SHARED: Final = 1_000
 """Finished executions that identical later calls may share."""
 
@@ -280,6 +284,8 @@ class Executor:
                 if run.asking:
                     if not await self._approved(run):
                         return
+                    if not run.nodes:  # as a person has changed them, other calls have answered them
+                        return
                     await self._place(run)
                 while True:
                     tried = await self._attempt(run)
@@ -375,21 +381,48 @@ class Executor:
         if self._approver is None:
             self._refuse(run, "not_executed", "It needs a person's approval, and nobody can be asked here.")
             return False
-        self._tell_all(run, ApprovalAsked, run.tool.name, run.arguments)
-        try:
-            asked = ApprovalAsked(*run.first, run.tool.name, run.arguments)
-            decision: Decision = await self._approver(asked)
-        except Exception as error:
-            self._refuse(run, "not_executed", f"Its approval broke off: {error}")
-            return False
-        if not decision.approved:
-            reason = f": {decision.reason}" if decision.reason else "."
-            self._tell_all(run, Rejected, decision.reason)
-            self._refuse(run, "rejected", f"A person said no{reason}")
-            return False
-        run.asking = False
-        self._tell_all(run, Approved, decision.reason)
-        return True
+        asked = ApprovalAsked(*run.first, run.tool.name, run.arguments)
+        for _ in range(MAX_ASKED):
+            self._tell_all(run, ApprovalAsked, run.tool.name, run.arguments, asked.problem)
+            try:
+                decision: Decision = await self._approver(asked)
+            except Exception as error:
+                self._refuse(run, "not_executed", f"Its approval broke off: {error}")
+                return False
+            if not decision.approved:
+                reason = f": {decision.reason}" if decision.reason else "."
+                self._tell_all(run, Rejected, decision.reason)
+                self._refuse(run, "rejected", f"A person said no{reason}")
+                return False
+            try:
+                changed = _changed(run, decision)
+            except Exception as error:  # ToolsetError, and whatever a value's own class does when it is looked at
+                asked = replace(asked, problem=failure_sentence(run.tool, error))
+                await anyio.lowlevel.checkpoint()
+                continue
+            run.asking = False
+            with self.together():
+                self._tell_all(run, Approved, decision.reason, changed)
+                if changed is not None:
+                    self._edit(run, changed)
+            return True
+        self._refuse(run, "not_executed", f"Its approval came with arguments that do not fit: {asked.problem}")
+        return False
+
+    def _edit(self, run: Execution, arguments: dict[str, Any]) -> None:
+        """A person has given it other arguments: it is another call from here on, and may be answered by one that is
+        identical to that. One that still waits for a person answers none: this one has its word."""
+        self._leave(run)
+        run.arguments = arguments
+        key = call_key(run.tool, arguments) if run.tool.idempotent or run.tool.effect == "write" else None
+        run.key = key if run.tool.idempotent else None
+        other = self._executions.get(key) if key is not None else None
+        for node in list(run.nodes):
+            node.edited, node.write_key = arguments, key if run.tool.effect == "write" else None
+            if (other is None or not other.asking) and self._shared(node, key, arguments):
+                run.nodes.remove(node)
+        if run.key is not None and run.nodes:
+            self._executions.setdefault(run.key, run)
 
     def _refuse(self, run: Execution, state: CallState, reason: str) -> None:
         self._leave(run)
@@ -411,6 +444,15 @@ async def _if_cancelled(scope: anyio.CancelScope) -> None:
     """Nothing more of this call, if it has been given up; else as cheap as can be."""
     if scope.cancel_called:
         await anyio.lowlevel.checkpoint()
+
+
+def _changed(run: Execution, decision: Decision) -> dict[str, Any] | None:
+    """The arguments that a person has given it, where they are not those that it has; raises ToolsetError."""
+    if decision.arguments is None:
+        return None
+    arguments = fit_arguments(run.tool, decision.arguments)
+    key = call_key(run.tool, arguments)
+    return None if key is not None and key == call_key(run.tool, run.arguments) else arguments
 
 
 def _state(tried: Raised | TimedOut) -> CallState:

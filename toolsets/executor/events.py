@@ -28,19 +28,24 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAsked:
-    """A person has to say yes before it begins. arguments: as the tool will get them."""
+    """A person has to say yes before it begins. arguments: as the tool will get them. problem: why the arguments of the
+    person's last answer cannot be, where it is asked once more."""
 
     plan: str
     call: str
     tool: str
     arguments: Mapping[str, Any] = field(hash=False)
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
+    """arguments: as the tool will get them, where the person has changed them."""
+
     plan: str
     call: str
     reason: str = ""
+    arguments: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class Node:
     write_key: str | None = None
     joined_s: float = 0.0
     attempts: int = 0
+    edited: Mapping[str, Any] | None = None
+    """The arguments that a person has given it, where they changed them."""
     outcome: CallOutcome | None = None
     refs: tuple[str, ...] = field(init=False)
     """Ids of the calls that its arguments refer to, each once; looked for once, because a plan has many calls."""
@@ -62,7 +64,7 @@ class Node:
         tool = self.tool
         trusted, effect = (tool.trusted, tool.effect) if tool is not None else (True, "read")
         own = {"attempts": self.attempts, "num_chars": len(text), "trusted": trusted, "effect": effect} | more
-        return CallOutcome(self.plan.id, self.call.id, self.call.tool, state, text, **own)
+        return CallOutcome(self.plan.id, self.call.id, self.call.tool, state, text, edited=self.edited, **own)
 
     def end_without_value(self, state: CallState, error: str, **more: Any) -> CallOutcome:
         """The outcome of this call where there is no value, for a reason."""

@@ -9,6 +9,7 @@ anything. An error is an HTTP status and {message: one sentence, code}. Neighbou
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from workbench.errors import UsageError
 from workbench.models import EMBEDDED
 from workbench.server.desk import OURS, Desk, explained, row
 
+_NUMBER = re.compile("[0-9a-f]{32}")
 MOST_ROWS = 500
 MOST_EVENTS = 5000
 FORMS = ("ipynb", "html", "json")
@@ -136,6 +138,11 @@ class ModelsHandler(WorkbenchHandler):
         self.answer([{"name": EMBEDDED, "kind": "embedded"}])
 
 
+def _name_of(user: Any) -> str:
+    """Who steers, for the log: the name of an account; whoever has only a token is given a number for one."""
+    return str(user.display_name if _NUMBER.fullmatch(user.username) and user.display_name else user.username)
+
+
 class ControlHandler(WorkbenchHandler):
     """Commands to a run that goes on."""
 
@@ -143,7 +150,7 @@ class ControlHandler(WorkbenchHandler):
     @authorized
     async def post(self, run_id: str) -> None:
         given = self.body()
-        command, by, key = str(given.pop("command", "")), self.current_user.username, self.key()
+        command, by, key = str(given.pop("command", "")), _name_of(self.current_user), self.key()
         told = await self.desk.reading(self.desk.control, run_id, command, given, key, by)
         self.answer({"key": key, "accepted": True, **told}, status=202)
 

@@ -146,10 +146,14 @@ def test_a_call_in_the_engines_process_is_approved_and_its_result_read_from_here
         assert (asked.tool, asked.arguments) == ("gcd", {"a": 84, "b": 126})
         with pytest.raises(UsageError, match="Call c9 does not wait"):
             run.approve("c9")
-        run.approve(asked)  # or asked.call, its name
+        with pytest.raises(UsageError, match="b of gcd must be a whole number, not 'ten'"):
+            run.approve(asked, arguments={"a": 84, "b": "ten"})
+        assert run.pending == (asked,)
+        run.approve(asked, arguments={"a": 84, "b": 10}, key="once")  # or asked.call, its name
+        run.approve(asked, arguments={"a": 84, "b": 12}, key="once")
         next(event for event in run.events() if event.kind == "call_finished")
         assert run.pending == ()
-        assert run.results == {asked.call: 42}
+        assert run.results == {asked.call: 2}
         run.stop()
         assert run.wait(60)
         assert run.pending == ()

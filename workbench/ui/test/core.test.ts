@@ -228,6 +228,24 @@ test("a call stands right of what it needs, and a worker's next plan right of it
   assert.deepEqual(at, { c1: [0, 0], c2: [0, 1], c3: [1, 0], c4: [0, 2], c5: [2, 0] });
 });
 
+test("a call that a person has changed is shown as it runs, with what was asked for", () => {
+  const story = new Story().begin(["Alice"]).tokens({ Alice: "x" });
+  const planned = { worker: "Alice", tool: "gcd", raw: "" };
+  story.add("call_planned", { call: "c1", ...planned, arguments: { a: 1, b: 2 } });
+  story.add("call_planned", { call: "c2", ...planned, arguments: { a: "$1", b: 126 }, needs: ["c1"] });
+  story.add("approval_asked", { call: "c2", arguments: { a: 84, b: 126 } });
+  const asked = foldAll(story.events).calls[1];
+  assert.deepEqual([asked.state, asked.arguments, asked.edited_by], ["asked", { a: 84, b: 126 }, ""]);
+  story.add("approval_given", { call: "c2", approved: true, by: "Ann", arguments: { a: 84, b: "$3" }, needs: ["c3"] });
+  const edited = foldAll(story.events);
+  assert.deepEqual(edited.calls[1].arguments, { a: 84, b: "$3" });
+  assert.deepEqual([edited.calls[1].asked, edited.calls[1].edited_by], [{ a: 84, b: 126 }, "Ann"]);
+  assert.deepEqual(edited.calls[1].needs, ["c1", "c3"]);
+  assert.equal(edited.marks.at(-1)?.text, 'gcd(a=84, b="$3")');
+  story.add("call_started", { call: "c2", attempt: 1, arguments: { a: 84, b: 7 } });
+  assert.deepEqual(foldAll(story.events).calls[1].arguments, { a: 84, b: 7 });
+});
+
 test("speed is that of the last steps", () => {
   const story = new Story().begin(["Alice"]);
   for (let at = 0; at < 100; at++) story.tokens({ Alice: "a" });

@@ -24,6 +24,11 @@ export interface Call {
   needs: string[];
   effect: string;
   arguments: Fields;
+  /** What a person was asked about, and who has changed it; `arguments` are then theirs. */
+  asked: Fields | null;
+  edited_by: string;
+  /** Why it waits on, though a person has given it other arguments. */
+  problem: string;
   raw: string;
   /** planned, asked (waits for a person), running, then how it ended: succeeded, failed, timed_out, ... */
   state: string;
@@ -195,8 +200,11 @@ const FOLDERS: { [kind: string]: Folder } = {
   call_finished: callFinished,
   plan_problem: (state, event) => mark(state, "problem", event.worker, event.message),
   approval_asked: (state, event) => {
-    callOf(state, event).state = "asked";
-    mark(state, "asked", callOf(state, event).worker, callLabel(callOf(state, event)));
+    const call = callOf(state, event);
+    call.state = "asked";
+    call.arguments = event.arguments ?? call.arguments; // as the tool will get them
+    call.problem = event.problem ?? "";
+    mark(state, "asked", call.worker, callLabel(call));
   },
   approval_given: approvalGiven,
   library_shown: (state, event) => {
@@ -438,7 +446,8 @@ function callOf(state: RunState, event: RunEvent): Call {
   let call = state.calls.findLast((one) => one.call === event.call);
   if (!call) {
     call = {
-      call: event.call, worker: "", tool: "?", label: "", plan: "", needs: [], effect: "read", arguments: {}, raw: "",
+      call: event.call, worker: "", tool: "?", label: "", plan: "", needs: [], effect: "read", arguments: {},
+      asked: null, edited_by: "", problem: "", raw: "",
       state: "planned", text: "", error: "", isolation: "", attempts: 1, wall_s: 0, trusted: true, cut: false,
       progress: "", planned_step: state.step, planned_at: event.time, started_at: null, finished_step: null,
     };
@@ -494,6 +503,14 @@ function callFinished(state: RunState, event: RunEvent): void {
 function approvalGiven(state: RunState, event: RunEvent): void {
   const call = callOf(state, event);
   if (call.state === "asked") call.state = "planned";
+  if (event.arguments) {
+    call.asked = call.arguments;
+    call.arguments = event.arguments;
+    call.edited_by = event.by || "?";
+    for (const need of event.needs ?? []) if (!call.needs.includes(need)) call.needs.push(need);
+    mark(state, "approved", call.worker, [callLabel(call), event.reason].filter(Boolean).join(": "));
+    return;
+  }
   mark(state, event.approved ? "approved" : "rejected", call.worker, event.reason ?? "");
 }
 

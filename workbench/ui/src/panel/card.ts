@@ -1,10 +1,11 @@
 /** One tool call as a card: the tool, its arguments, its state, its time, its result, and what kept it apart. */
 
-import { callOutcome, isOver, type Call } from "../core/state.ts";
+import { callLabel, callOutcome, isOver, type Call } from "../core/state.ts";
 import { withoutCallTags } from "../core/lane.ts";
 import { oneLine, visible } from "../core/visible.ts";
 import { can, duration, stateName, type Context } from "./context.ts";
 import { make, setAttribute, show, write } from "./dom.ts";
+import { ArgumentsForm } from "./editing.ts";
 
 const LONG = 600;
 const SIGNS: { [state: string]: string } = {
@@ -21,6 +22,8 @@ export class Card {
   private readonly result = make("div", { class: "wb-result" });
   private readonly foot = make("div", { class: "wb-quiet wb-card-foot" });
   private readonly decide = make("div", { class: "wb-row" });
+  private editing: ArgumentsForm | null = null;
+  private asking: Call | null = null;
   private key = "";
 
   constructor(private readonly context: Context) {
@@ -29,14 +32,14 @@ export class Card {
   }
 
   update(call: Call): boolean {
-    const key = [call.state, call.text.length, call.error.length, call.progress, call.attempts, call.isolation, call.started_at].join();
+    const key = [call.state, call.text.length, call.error.length, call.progress, call.attempts, call.isolation, call.started_at, call.edited_by, call.problem].join();
     if (key === this.key) return false;
     const { tr } = this.context;
     const unread = call.tool === "?";
     this.draw(key, call.state, unread ? tr("A call that could not be read") : call.tool);
     write(this.args, unread ? oneLine(withoutCallTags(call.raw), LONG) : argumentsText(call));
     show(this.args, (this.args.textContent ?? "") !== "");
-    const outcome = isOver(call) ? callOutcome(call) : call.progress;
+    const outcome = isOver(call) ? callOutcome(call) : call.state === "asked" ? call.problem : call.progress;
     write(this.result, outcome.length > LONG ? `${outcome.slice(0, LONG)}…` : outcome);
     setAttribute(this.result, "title", outcome.length > LONG ? visible(outcome.slice(0, 4000)) : "");
     show(this.result, outcome !== "");
@@ -91,6 +94,7 @@ export class Card {
 
   private only(shown: HTMLElement, text: string): void {
     for (const part of [this.args, this.result, this.foot, this.decide]) show(part, false);
+    if (this.editing) show(this.editing.node, false);
     write(shown, text);
     show(shown, text !== "");
   }
@@ -103,19 +107,39 @@ export class Card {
     if (call.attempts > 1) facts.push(tr("attempt %1", call.attempts));
     if (call.cut) facts.push(tr("shortened"));
     if (!call.trusted) facts.push(tr("text from outside"));
+    if (call.edited_by) facts.push(tr("changed by %1, asked for %2", oneLine(call.edited_by, 40), oneLine(callLabel({ ...call, arguments: call.asked ?? {} }), 200)));
     return facts.join(" · ");
   }
 
   private askFor(call: Call): void {
     const { tr, actions } = this.context;
     const asks = call.state === "asked" && actions !== null && can(this.context, "approve");
+    this.asking = asks ? call : null;
     show(this.decide, asks);
-    if (!asks || this.decide.childElementCount > 0) return;
+    if (!asks) {
+      this.editing?.forget();
+      return;
+    }
+    if (this.decide.childElementCount > 0) return;
     const decide = (command: string) => () => this.context.send?.(command, { call: call.call });
+    const edit = make("button", { type: "button", class: "wb-button", click: () => this.edit(true) }, [tr("Edit")]);
+    setAttribute(edit, "aria-label", tr("Edit the arguments of %1", oneLine(call.tool, 80)));
     this.decide.append(
       make("button", { type: "button", class: "wb-button wb-primary", click: decide("approve") }, [tr("Approve")]),
-      make("button", { type: "button", class: "wb-button", click: decide("reject") }, [tr("Reject")]),
+      edit, make("button", { type: "button", class: "wb-button", click: decide("reject") }, [tr("Reject")]),
     );
+    this.editing = new ArgumentsForm(this.context, (cancelled) => {
+      show(this.decide, this.asking !== null && cancelled);
+      if (cancelled) edit.focus();
+    });
+    this.node.append(this.editing.node);
+    if (this.editing.hasDraft(call)) this.edit(false);
+  }
+
+  private edit(focus: boolean): void {
+    if (!this.asking || !this.editing) return;
+    show(this.decide, false);
+    this.editing.open(this.asking, focus);
   }
 }
 
