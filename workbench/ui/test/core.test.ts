@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { RunEvent } from "../src/core/events.ts";
 import { History } from "../src/core/history.ts";
 import { viewsOf } from "../src/core/layout.ts";
-import { breakpointText, fold, foldAll, newState, tokensPerSecond } from "../src/core/state.ts";
+import { breakpointText, fold, foldAll, newState, samplingWords, tokensPerSecond } from "../src/core/state.ts";
 import { oneLine, visible } from "../src/core/visible.ts";
 import { place } from "../src/panel/dag.ts";
 import { SocketTransport } from "../src/transport/socket.ts";
@@ -197,6 +197,16 @@ test("a person's line waits, is edited, is said", () => {
   assert.deepEqual(foldAll(story.events).lines.map(({ text, state }) => [text, state]), [["hello", "queued"]]);
   story.add("text_injected", { worker: "Alice", block: 10, text: "hello", ids: [1], source: "person", line: "l1" });
   assert.equal(foldAll(story.events).lines[0].state, "said");
+});
+
+test("what is set for a worker stands in its lane", () => {
+  const story = new Story().begin(["Alice"]);
+  const sampling = { temperature: 0.7, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1.1, seed: 3 };
+  story.add("worker_added", { worker: "Bob", sampling, tools: ["add"], instruction: "Check." });
+  const [alice, bob] = foldAll(story.events).lanes;
+  assert.deepEqual([alice.tools, alice.instruction, samplingWords(alice.sampling)], [null, "", []]);
+  assert.deepEqual([bob.tools, bob.instruction], [["add"], "Check."]);
+  assert.deepEqual(samplingWords(bob.sampling), ["temperature 0.7", "repetition penalty 1.1"]);
 });
 
 test("a breakpoint is set, hit, gone on from and removed", () => {
