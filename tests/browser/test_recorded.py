@@ -206,6 +206,12 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(lab: Lab, at_lab: 
     panel.locator(".wb-status[data-status='past']").wait_for()
     at_lab.keyboard.press("End")
     panel.locator(".wb-status[data-status='solved']").wait_for()
+    panel.get_by_role("button", name="Fork here").focus()
+    at_lab.keyboard.press("Enter")
+    panel.locator(".wb-fork").wait_for()
+    at_lab.keyboard.press("Escape")
+    panel.locator(".wb-fork").wait_for(state="hidden")
+    assert at_lab.evaluate("document.activeElement.textContent") == "Fork here"
 
 
 def test_after_a_reload_the_panel_and_the_side_bar_are_there_again_and_complete(lab: Lab, page: Any) -> None:

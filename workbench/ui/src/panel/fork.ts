@@ -23,6 +23,7 @@ export class ForkForm {
   private readonly submit: HTMLButtonElement;
   private state: RunState | null = null;
   private step: number | null = null;
+  private opener: HTMLElement | null = null;
 
   constructor(
     private readonly context: Context,
@@ -34,7 +35,7 @@ export class ForkForm {
       return make("div", { class: "wb-row" }, [make("label", { for: input.id }, [text]), input]);
     };
     this.submit = make("button", { type: "submit", class: "wb-button wb-primary" }, [tr("Start the fork")]);
-    const cancel = make("button", { type: "button", class: "wb-button", click: () => show(this.node, false) }, [tr("Cancel")]);
+    const cancel = make("button", { type: "button", class: "wb-button", click: () => this.close() }, [tr("Cancel")]);
     this.node = make("form", { class: "wb-fork", hidden: true }, [
       this.title, make("div", { class: "wb-row" }, [...field(tr("Say"), this.say).childNodes, ...field(tr("to"), this.whom).childNodes]),
       field(tr("Rewrite what was written by"), this.rewritten), this.text,
@@ -44,7 +45,7 @@ export class ForkForm {
     this.text.setAttribute("aria-label", tr("Text that stands there instead"));
     this.rewritten.addEventListener("change", () => this.showText());
     this.node.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") show(this.node, false);
+      if (event.key === "Escape") this.close();
     });
     this.node.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -62,6 +63,7 @@ export class ForkForm {
     const { tr } = this.context;
     this.state = state;
     this.step = step;
+    this.opener = document.activeElement as HTMLElement | null;
     write(this.title, step === null ? tr("A new run from the last step on") : tr("A new run from step %1 on", step));
     const workers = state.lanes.map(({ worker }) => worker);
     const options = (first: string): HTMLElement[] => [make("option", { value: "" }, [first]), ...workers.map((worker) => make("option", { value: worker }, [visible(worker)]))];
@@ -72,6 +74,12 @@ export class ForkForm {
     this.showText();
     show(this.node, true);
     this.say.focus();
+  }
+
+  /** Whoever opened it with the keyboard goes on from there. */
+  private close(): void {
+    show(this.node, false);
+    this.opener?.focus();
   }
 
   private showText(): void {
