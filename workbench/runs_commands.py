@@ -39,10 +39,12 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """All runs, newest first; with --json all their figures."""
-    found = Runs.of(RunLog(), search, None if sort else limit)
+    log = RunLog()
+    found = Runs.of(log, search, None if sort else limit)
     found = found.sort(sort, reverse=True)[:limit] if sort else found
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
+        summaries = {one.run_id: asdict(one) for one in log.runs(limit=-1)}
+        print(json.dumps([{**row, **summaries.get(row["run_id"], {})} for row in found.to_json()], ensure_ascii=False))
         return
     # A run's id is what the other commands ask for: it is never cut, and where no terminal is, nothing is.
     id_width = max((len(one.run_id) for one in found), default=0)

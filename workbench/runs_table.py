@@ -33,12 +33,12 @@ _BAD: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run. started_at: seconds since 1970. tokens: sampled by all workers; prompt_tokens: of the prompt, stored
+    """One run. created: seconds since 1970. tokens: sampled by all workers; prompt_tokens: of the prompt, stored
     once. wall_s: until its end, or its last event. parent: the run that it is a fork of. damaged: whether something of
     it cannot be read; figures that are not known are None."""
 
     run_id: str
-    started_at: float
+    created: float
     task: str
     status: str
     answer: str
@@ -60,7 +60,7 @@ class RunRow:
         """For the table that people look at."""
         calls = _shown(self.calls) + (f", {self.failed_calls} failed" if self.failed_calls else "")
         return (
-            self.run_id, time.strftime("%Y-%m-%d %H:%M", time.localtime(self.started_at)), one_line(self.task, 60),
+            self.run_id, time.strftime("%Y-%m-%d %H:%M", time.localtime(self.created)), one_line(self.task, 60),
             self.status + (" (damaged)" if self.damaged else ""), str(self.workers), one_line(self.layout),
             one_line(self.model.rstrip("/").rpartition("/")[2], 24), str(self.steps), str(self.tokens),
             _shown(self.prompt_tokens), calls, _shown(self.tokens_per_s, 1), _shown(self.wall_s, 1),
@@ -124,7 +124,7 @@ class Runs(Sequence[RunRow]):
         except ImportError as error:
             raise UsageError("A DataFrame needs pandas: pip install pandas, or use to_json().") from error
         frame = pandas.DataFrame(self.to_json(), columns=list(COLUMNS))
-        frame["started_at"] = pandas.to_datetime(frame["started_at"], unit="s", utc=True)
+        frame["created"] = pandas.to_datetime(frame["created"], unit="s", utc=True)
         return frame
 
     @overload

@@ -352,6 +352,7 @@ def test_runs_are_listed_shown_exported_and_deleted(
     assert json.loads(run_cli("runs", "list", "--json").out) == []
     made = json.loads(run_cli("run", TASK, "-m", model, "--json").out)
     listed = json.loads(run_cli("runs", "list", "--json").out)
+    assert {"created", "ended", "events", "prompt_tokens", "tokens_per_s"} <= listed[0].keys()
     assert [(one["run_id"], one["status"], one["workers"]) for one in listed] == [(made["run_id"], "solved", 2)]
     assert "solved" in run_cli("runs", "list").out
 

@@ -66,7 +66,7 @@ def test_runs_are_filtered_sorted_and_sliced(log: RunLog) -> None:
     assert [row.workers for row in runs.sort("workers")] == [1, 2, 3]
     assert [row.workers for row in runs.sort("workers", reverse=True)[:2]] == [3, 2]
     for wrong in (lambda: runs.sort("speed"), lambda: runs.where(speed=3)):
-        with pytest.raises(UsageError, match="no column 'speed'; they have run_id, started_at"):
+        with pytest.raises(UsageError, match="no column 'speed'; they have run_id, created"):
             wrong()
 
 
@@ -108,7 +108,7 @@ def test_a_dataframe_needs_pandas_and_says_so(log: RunLog, monkeypatch: pytest.M
     frame = Runs.of(log).to_pandas()
     assert list(frame.columns) == list(COLUMNS)
     assert frame["calls"].sum() == 12
-    assert isinstance(frame["started_at"].iloc[0], pandas.Timestamp)
+    assert isinstance(frame["created"].iloc[0], pandas.Timestamp)
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pip install pandas, or use to_json"):
         Runs.of(log).to_pandas()
