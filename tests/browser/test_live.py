@@ -164,8 +164,10 @@ def test_a_call_waits_for_a_persons_word_in_the_panel(lab: Lab, at_lab: Any, end
     execute(at_lab, "agent-workbench:open-run", runId=run_id)
     panel = at_lab.locator(f"[id='agent-workbench-run-{run_id}']")
     yes, no = (panel.locator(".wb-lane", has_text=name).locator(".wb-card") for name in ("Dave", "Erin"))
-    press(yes, "Approve")
+    yes.get_by_role("button", name="Approve").focus()
+    at_lab.keyboard.press("Enter")
     panel.locator(".wb-card[data-state='succeeded']", has_text="42").wait_for()
+    assert "gcd" in at_lab.evaluate("() => document.activeElement.getAttribute('aria-label')")
     press(no, "Reject")
     panel.locator(".wb-card[data-state='rejected']", has_text="is_prime").wait_for()
     press(panel, "Stop")
@@ -206,6 +208,8 @@ def test_a_person_changes_the_arguments_of_a_call_in_its_card_with_the_keyboard_
     box.fill('{"a": 84, "b": 10}')
     press(card, "Approve these")
     card.locator("xpath=self::*[@data-state='succeeded']").wait_for()
+    focused = "() => document.activeElement.closest('.wb-card')?.getAttribute('aria-label')"
+    assert "gcd" in at_lab.evaluate(focused), "the buttons have gone, and the focus stays with the call"
     foot = card.locator(".wb-card-foot").inner_text()
     assert "asked for gcd(a=84, b=126)" in foot
     assert "b = 10" in card.locator(".wb-args").inner_text()

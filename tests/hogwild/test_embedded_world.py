@@ -101,6 +101,16 @@ SPELLED = {
     **{word: number for number, word in NUMBER_WORDS.items()},
 }  # fmt: skip
 
+GOES_ON = re.compile(r"[.,;:?] (?:and then|then|now please|now|next,|after that,) ([a-z ]+?) (-?\d[\d.]*?)( .*)?\.?$")
+CONTINUED = {
+    "(raise (it|that|the result) )?to the power of": "**",
+    "add|plus|(increase|raise) (it|that) by": "+",
+    "subtract|minus|take away|(decrease|lower) it by": "-",
+    "multiply [a-z ]+ (by|with)|times": "*",
+    "divide [a-z ]+ by|divided by": "/",
+}
+"""A sentence in which a sum goes on."""
+
 
 class Exact(Fraction):
     """An exact number whose quotients are rounded as the tool rounds them, on the way, too."""
@@ -140,21 +150,27 @@ def test_the_calls_of_every_item_give_its_answer(split: Any) -> None:
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_a_sum_means_what_it_means_in_python(split: Any) -> None:
-    draw, calls, words = Draw(random.Random(split), split), set(), set()
+    draw, calls, words, continued = Draw(random.Random(split), split), set(), set(), set()
     for _ in range(600):
         task = draw_sum(draw)
         signs = str.maketrans({"×": "*", "x": "*", "÷": "/", "−": "-"})
-        question = task.question.lower()
+        question, beyond = task.question.lower(), ""
+        if found := GOES_ON.search(question):
+            question = question[: found.start()]
+            (beyond,) = (f"{sign} {found[2]}" for pattern, sign in CONTINUED.items() if re.fullmatch(pattern, found[1]))
+            continued.add(beyond[:2])
         for word, sign in SPELLED.items():
             question, found = re.subn(rf"\b{word}\b", sign, question)
             words.update({word} if found else ())
         (sum_of,) = re.findall(r"[-(\d][-+*/^x×÷−().\d ]*", re.sub("[a-wyz']+", "", question))
         written = sum_of.strip(" .").translate(signs).replace("^", "**")
+        written = f"({written}) {beyond}" if beyond else written
         meant = eval(re.sub(r"\d[\d.]*", r"Exact('\g<0>')", written))
         assert float(task.answer) == pytest.approx(meant, rel=1e-9, abs=1e-9)
         calls.add(len(task.rounds[0]))
     assert calls == {1, 2, 3, 4}
     assert ({"plus", "times", "divided by", "three"} <= words) == (split == "train")
+    assert ({"+ ", "- ", "* ", "/ "} <= continued) == (split == "train")
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])

@@ -114,10 +114,12 @@ export class Card {
   private askFor(call: Call): void {
     const { tr, actions } = this.context;
     const asks = call.state === "asked" && actions !== null && can(this.context, "approve");
+    const focused = this.asking !== null && !asks && this.node.contains(document.activeElement);
     this.asking = asks ? call : null;
     show(this.decide, asks);
     if (!asks) {
       this.editing?.forget();
+      if (focused) this.focus();
       return;
     }
     if (this.decide.childElementCount > 0) return;
@@ -131,9 +133,16 @@ export class Card {
     this.editing = new ArgumentsForm(this.context, (cancelled) => {
       show(this.decide, this.asking !== null && cancelled);
       if (cancelled) edit.focus();
+      else this.focus();
     });
     this.node.append(this.editing.node);
     if (this.editing.hasDraft(call)) this.edit(false);
+  }
+
+  /** Whose button has gone goes on from the card, which says what has become of the call. */
+  private focus(): void {
+    setAttribute(this.node, "tabindex", "-1");
+    this.node.focus({ preventScroll: true });
   }
 
   private edit(focus: boolean): void {
