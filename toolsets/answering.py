@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from toolsets.damaged import MAX_DEPTH
-from toolsets.json_states import GAP, NUMBER_ENDS, STRING, VALUE, Goal, State, any_value, put, step_json
+from toolsets.json_states import GAP, NUMBER_ENDS, STRING, VALUE, Goal, State, any_value, put, state_after, step_json
 from toolsets.schemas import options
 
 _END: Final[Goal] = ("end",)
@@ -70,12 +70,7 @@ class AnswerGrammar:
     def after(self, text: str, state: State | None = None) -> State | None:
         """The state after a text, by default one that begins the answer."""
         state = self.begin if state is None else state
-        for char in text:
-            after = self.step(state, char)
-            if after is None:
-                return None
-            state = after
-        return state
+        return state_after(state, text, self.step)
 
     def may_end(self, state: State) -> bool:
         """Whether what has been written is a whole answer."""

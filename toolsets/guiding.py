@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
-from toolsets.json_states import GAP, VALUE, Goal, State, plain, step_json
+from toolsets.json_states import GAP, VALUE, Goal, State, plain, state_after, step_json
 from toolsets.parse import CLOSING
 from toolsets.tool import Tool
 
@@ -84,12 +84,7 @@ class CallGrammar:
     def after(self, text: str, state: State | None = None) -> State | None:
         """The state after a text, by default one that follows the opening tag."""
         state = self.begin if state is None else state
-        for char in text:
-            after = self.step(state, char)
-            if after is None:
-                return None
-            state = after
-        return state
+        return state_after(state, text, self.step)
 
     def step(self, state: State, char: str) -> State | None:
         """The state after one more character; None where it cannot stand here."""

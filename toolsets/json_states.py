@@ -7,13 +7,14 @@ that are left, the next one first; the same state always goes on in the same way
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from toolsets.damaged import MAX_DEPTH
 
 Goal: TypeAlias = tuple[Any, ...]
 State: TypeAlias = tuple[Goal, ...]
+Step: TypeAlias = Callable[[State, str], "State | None"]
 
 VALUE: Final[Goal] = ("value",)
 STRING: Final[Goal] = ("string", "")
@@ -46,7 +47,17 @@ def plain(name: str) -> str:
     return name[: next(odd, len(name))]
 
 
-def step_json(state: State, char: str, step: Any) -> State | None:
+def state_after(state: State, text: str, step: Step) -> State | None:
+    """The state after a text; None where it cannot stand here."""
+    for char in text:
+        following = step(state, char)
+        if following is None:
+            return None
+        state = following
+    return state
+
+
+def step_json(state: State, char: str, step: Step) -> State | None:
     """The state after one more character of a goal of these; `step` is asked for what follows goals that need no
     character of their own."""
     goal, rest = state[0], state[1:]

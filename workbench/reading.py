@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -60,7 +61,7 @@ def _goes_on(event: Event) -> bool:
     return isinstance(event.payload, Steered) and event.payload.command in ("resume", "step")
 
 
-class Readable:
+class Readable(ABC):
     """What a run's handle tells from the log."""
 
     id: str
@@ -68,12 +69,12 @@ class Readable:
     _form: AnswerForm | None = None
 
     @property
-    def answer(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def answer(self) -> str: ...
 
     @property
-    def items(self) -> list[AnsweredItem]:
-        raise NotImplementedError
+    @abstractmethod
+    def items(self) -> list[AnsweredItem]: ...
 
     @property
     def value(self) -> Any:
@@ -155,5 +156,5 @@ class Readable:
         self._flush()
         return export_run(self._log.events(self.id), path)
 
-    def _flush(self) -> None:
+    def _flush(self) -> None:  # noqa: B027 - the log of another process has it already
         """Let the log have what is known so far."""
