@@ -7,7 +7,7 @@ gives the value to whoever holds the run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from toolsets.answers import AnswerForm
@@ -24,17 +24,18 @@ def form_of(wish: Any) -> AnswerForm | None:
         raise UsageError(str(error)) from error
 
 
-def misfit(form: AnswerForm, answer: str, items: Sequence[ev.AnsweredItem], dropped: Collection[int] = ()) -> str:
-    """What is wrong with an answer, in a sentence; empty if nothing is. dropped: items that were taken out."""
+def misfit(form: AnswerForm, answer: str, items: Sequence[ev.AnsweredItem]) -> str:
+    """What is wrong with an answer, in a sentence; empty if nothing is."""
     try:
-        _read(form, answer, items, dropped)
+        _read(form, answer, items)
     except AnswerError as error:
         return str(error)
     return ""
 
 
 def value_of(form: AnswerForm | None, answer: str, items: Sequence[ev.AnsweredItem]) -> Any:
-    """The value of an answer, or of a worksheet of several items a list with one for each; raises UsageError."""
+    """The value of an answer, or of a worksheet of several items a list with one for each,
+    None where an item has no answer; raises UsageError."""
     if form is None:
         raise UsageError("This run was not asked for a value: give answer=int, say, when you start it.")
     try:
@@ -43,16 +44,15 @@ def value_of(form: AnswerForm | None, answer: str, items: Sequence[ev.AnsweredIt
         raise UsageError(str(error)) from error
 
 
-def _read(form: AnswerForm, answer: str, items: Sequence[ev.AnsweredItem], dropped: Collection[int] = ()) -> Any:
-    kept = [item for item in items if item["item"] not in dropped]
+def _read(form: AnswerForm, answer: str, items: Sequence[ev.AnsweredItem]) -> Any:
     if not items:
         return form.read(answer)
-    if len(items) == 1:
-        return form.read(items[0]["answer"] or "")
+    if all(item["answer"] is None for item in items):
+        raise AnswerError("There is no answer.")
     values = []
-    for item in kept:
-        try:
-            values.append(form.read(item["answer"] or ""))
+    for item in items:
+        try:  # None: nobody has answered it, or a person has taken it out
+            values.append(None if item["answer"] is None else form.read(item["answer"]))
         except AnswerError as error:
-            raise AnswerError(f"Item {item['item']}: {error}") from None
-    return values
+            raise AnswerError(f"Item {item['item']}: {error}" if len(items) > 1 else str(error)) from None
+    return values if len(items) > 1 else values[0]

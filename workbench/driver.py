@@ -380,7 +380,7 @@ class Driver:
         items = answered(self._items(), answer, self.lanes, self.run.words.skipped)
         dropped = skipped_in(answer, self.run.words.skipped) if self.spoken_to else ()
         solved = all(item["answer"] or item["item"] in dropped for item in items) if items else bool(answer)
-        wrong = misfit(self.spec.answer, answer, items, dropped) if solved and self.spec.answer is not None else ""
+        wrong = misfit(self.spec.answer, answer, items) if solved and self.spec.answer is not None else ""
         solved = solved and not wrong
         status: ev.EndStatus = (
             "failed" if error else "stopped" if self._stopped else "solved" if solved else "unanswered"

@@ -28,6 +28,7 @@ from hogwild.text import TextOf
 from toolsets.answers import AnswerForm
 from workbench import Workbench
 from workbench import events as ev
+from workbench.answer_values import misfit, value_of
 from workbench.cli import app
 from workbench.errors import UsageError
 from workbench.event_json import from_json, to_json
@@ -210,6 +211,13 @@ def test_the_embedded_model_gives_values_of_one_item_and_of_several(tmp_path: Pa
             bench.run("What is 3 + 4?", answer="integer")
     with pytest.raises(UsageError, match="is not JSON Schema"):
         Workbench(data_dir=tmp_path, answer={"type": 3})
+
+
+def test_an_item_that_was_taken_out_has_no_value_and_costs_the_others_nothing() -> None:
+    items = [ev.AnsweredItem(item=n, question="?", answer=text, worker=None) for n, text in ((1, "7"), (2, None))]
+    form = AnswerForm.of(int)
+    assert (misfit(form, "", items), value_of(form, "", items)) == ("", [7, None])
+    assert misfit(form, "", items[1:]) == "There is no answer."
 
 
 def test_a_value_is_what_was_asked_for_whoever_computes_it(noise: Engine, tmp_path: Path) -> None:
